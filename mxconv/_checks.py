@@ -1,0 +1,107 @@
+"""Argument checks and the wording of their errors.
+
+Every message names the argument, gives the value received and says what was expected.
+MXNet runs asynchronously and reports many mistakes only when a result is read; these checks run in
+Python, before anything is dispatched.
+"""
+
+import numbers
+
+import numpy as np
+from mxnet import nd
+
+X_AXES = {2: "(h, w)", 3: "(c_i, h, w)"}
+K_AXES = {2: "(k_h, k_w)", 3: "(c_i, k_h, k_w)", 4: "(c_o, c_i, k_h, k_w)"}
+
+
+def integer(name, value, minimum):
+    """`value` as an int of at least `minimum`; booleans and floats are refused."""
+    expected = f"expected an integer >= {minimum}, received {name}={value!r}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} has the wrong type: {expected}")
+    if value < minimum:
+        raise ValueError(f"{name} is out of range: {expected}")
+    return int(value)
+
+
+def pair(name, value, minimum):
+    """`value`, an int or a pair of ints for (height, width), as a pair of ints."""
+    if not isinstance(value, (tuple, list)):
+        value = (value, value)
+    if len(value) != 2:
+        raise ValueError(
+            f"{name} has the wrong length: expected one integer or two, (height, width), "
+            f"received {name}={value!r}"
+        )
+    return tuple(integer(name, item, minimum) for item in value)
+
+
+def choice(name, value, allowed):
+    """`value`, which has to be one of `allowed`."""
+    if value not in allowed:
+        options = ", ".join(repr(item) for item in allowed)
+        raise ValueError(f"{name} is unknown: expected one of {options}, received {name}={value!r}")
+    return value
+
+
+def ndarray(name, value):
+    """`value`, which has to be an `mx.nd.NDArray`."""
+    if type(value) is not nd.NDArray:
+        advice = "; call its as_nd_ndarray()" if isinstance(value, nd.NDArray) else ""
+        raise TypeError(
+            f"{name} has the wrong type: expected an mxnet.nd.NDArray, received "
+            f"{type(value).__module__}.{type(value).__name__}{advice}"
+        )
+    return value
+
+
+def operands(function, X, K, x_rank, k_rank):
+    """X and K, the arguments of one of the chapter's functions, of the ranks it expects."""
+    ndarray("X", X)
+    ndarray("K", K)
+    received = f"received X.shape={X.shape}, K.shape={K.shape}"
+    if X.ndim != x_rank or K.ndim != k_rank:
+        raise ValueError(
+            f"{function}: expected X of shape {X_AXES[x_rank]} and K of shape {K_AXES[k_rank]}, "
+            f"{received}"
+        )
+    if k_rank > 2 and X.shape[0] != K.shape[-3]:
+        raise ValueError(
+            f"{function}: X has {X.shape[0]} channels and K has {K.shape[-3]}, expected as many, "
+            f"{received}"
+        )
+    if X.shape[-2] < K.shape[-2] or X.shape[-1] < K.shape[-1]:
+        raise ValueError(
+            f"{function}: expected a kernel no larger than the input in height and width, {received}"
+        )
+    if X.dtype != K.dtype:
+        raise TypeError(
+            f"{function}: expected X and K of one dtype, received X of {np.dtype(X.dtype)} and K "
+            f"of {np.dtype(K.dtype)}"
+        )
+    if X.context != K.context:
+        raise ValueError(
+            f"{function}: expected X and K on one context, received X on {X.context} and K on "
+            f"{K.context}"
+        )
+
+
+def one_by_one(X, K):
+    """What the matrix product of the 1x1 function asks for beyond `operands`."""
+    if K.shape[2:] != (1, 1):
+        raise ValueError(
+            "corr2d_multi_in_out_1x1: expected a 1x1 kernel, K of shape (c_o, c_i, 1, 1), "
+            f"received X.shape={X.shape}, K.shape={K.shape}"
+        )
+    if not has_matrix_product(X.dtype, X.context):
+        raise TypeError(
+            "corr2d_multi_in_out_1x1: MXNet multiplies matrices of float32 and float64, and of "
+            f"float16 on a GPU; received {np.dtype(X.dtype)} on {X.context}"
+        )
+
+
+def has_matrix_product(dtype, context):
+    """Whether MXNet has a matrix product, and so a convolution, for this dtype there."""
+    dtype = np.dtype(dtype)
+    on_gpu = context.device_type == "gpu"
+    return dtype in (np.float32, np.float64) or (dtype == np.float16 and on_gpu)

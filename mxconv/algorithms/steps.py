@@ -1,0 +1,43 @@
+"""The steps around the sum that algorithms share; each works on arrays and on symbols alike."""
+
+from ..reference import Split
+
+
+def pad(F, x, padding):
+    """x with `padding` rows and columns of zeros on either side."""
+    if padding == (0, 0):
+        return x
+    p_h, p_w = padding
+    width = (0, 0, 0, 0, p_h, p_h, p_w, p_w)
+    return F.pad(x, mode="constant", constant_value=0, pad_width=width)
+
+
+def dilate(F, kernel, dilation):
+    """A kernel (c_o, c_i, k_h, k_w) with `dilation - 1` zeros between neighbouring taps."""
+    for axis, d, merged in ((2, dilation[0], (0, 0, -3, 0)), (3, dilation[1], (0, 0, 0, -3))):
+        if d > 1:
+            zeros = [F.zeros_like(kernel)] * (d - 1)
+            kernel = F.stack(kernel, *zeros, axis=axis + 1).reshape(merged)
+            kernel = kernel.slice_axis(axis=axis, begin=0, end=1 - d)
+    return kernel
+
+
+def every(F, x, strides, begin=(0, 0), end=(None, None)):
+    """Every s-th row and column of x, from `begin` to `end`."""
+    return F.slice(
+        x,
+        begin=(None, None) + tuple(begin),
+        end=(None, None) + tuple(end),
+        step=(None, None) + tuple(strides),
+    )
+
+
+def split(F, x, parts, axis=0, squeeze=True):
+    """x cut into `parts` along an axis, which goes if `squeeze`, as a list of that length."""
+    pieces = F.split(x, num_outputs=parts, axis=axis, squeeze_axis=squeeze)
+    return Split(pieces if parts > 1 else [pieces])
+
+
+def add_bias(F, y, bias):
+    """y (n, c_o, o_h, o_w) plus one bias per output channel, where there is one."""
+    return y if bias is None else F.broadcast_add(y, bias.reshape((1, -1, 1, 1)))

@@ -1,0 +1,129 @@
+import mxnet as mx
+import numpy as np
+import oracle
+import pytest
+from mxnet import autograd, nd, sym
+
+from mxconv import ConvGeometry, corr2d_multi_in_out
+from mxconv.algorithms import ALGORITHMS, resolve
+from mxconv.algorithms.definition import MOST_TRACED_TAPS
+from mxconv.algorithms.steps import dilate
+
+GEOMETRIES = [  # channels, kernel, strides, padding, dilation, groups, in_channels
+    ConvGeometry(1, 1, in_channels=1),
+    ConvGeometry(3, 2, in_channels=2),
+    ConvGeometry(2, 1, 2, in_channels=3),
+    ConvGeometry(2, 1, 1, (1, 2), in_channels=3),
+    ConvGeometry(4, 1, (2, 3), 1, 1, 2, in_channels=2),
+    ConvGeometry(4, (3, 2), (1, 2), (2, 0), in_channels=3),
+    ConvGeometry(2, 3, 2, 1, 2, in_channels=2),
+    ConvGeometry(2, (2, 3), 3, 2, (3, 1), in_channels=2),
+    ConvGeometry(4, 3, 1, 1, 1, 2, in_channels=6),
+    ConvGeometry(6, 3, 2, 1, (1, 2), 3, in_channels=3),
+    ConvGeometry(4, (1, 5), 1, (0, 2), 1, 4, in_channels=4),
+    ConvGeometry(1, (7, 8), in_channels=2),
+]
+EVERY = pytest.mark.parametrize("name", sorted(ALGORITHMS))
+
+
+def arguments_of_oracle(g):
+    return dict(strides=g.strides, padding=g.padding, dilation=g.dilation, groups=g.groups)
+
+
+def data(g, draw):
+    """x, weight and bias for a geometry."""
+    return draw((2, g.in_channels, 7, 8)), draw(g.weight_shape), draw((g.channels,))
+
+
+def integers(shape):
+    return nd.array(np.random.randint(-9, 10, shape))
+
+
+def normal(shape):
+    return nd.random.normal(shape=shape)
+
+
+@EVERY
+@pytest.mark.parametrize("g", GEOMETRIES, ids=str)
+def test_value_and_gradients_are_exact_on_integers(name, g):
+    x, weight, bias = operands = data(g, integers)
+    for operand in operands:
+        operand.attach_grad()
+    with autograd.record():
+        y = ALGORITHMS[name](nd, x, weight, bias, g)
+    expected = oracle.convolve(*(a.asnumpy() for a in operands), **arguments_of_oracle(g))
+    assert y.shape == g.output_shape(x.shape)
+    assert np.array_equal(y.asnumpy(), expected)
+    dy = integers(y.shape)
+    y.backward(dy)
+    expected = oracle.gradients(
+        x.asnumpy(), weight.asnumpy(), dy.asnumpy(), **arguments_of_oracle(g)
+    )
+    for operand, gradient in zip(operands, expected):
+        assert np.array_equal(operand.grad.asnumpy(), gradient)
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("g", GEOMETRIES, ids=str)
+def test_real_data_is_within_the_rounding_bound(name, dtype, g):
+    x, weight, bias = (a.astype(dtype) for a in data(g, normal))
+    y = ALGORITHMS[name](nd, x, weight, bias, g)
+    assert y.dtype == np.dtype(dtype)
+    exact, magnitude = (
+        oracle.convolve(*(f(a.asnumpy()) for a in (x, weight, bias)), **arguments_of_oracle(g))
+        for f in (np.array, np.abs)
+    )
+    oracle.assert_within(y, exact, magnitude, dtype, terms=2 * int(np.prod(g.weight_shape[1:])) + 2)
+
+
+@EVERY
+@pytest.mark.parametrize("g", GEOMETRIES, ids=str)
+def test_the_symbol_equals_the_arrays(name, g):
+    x, weight, bias = data(g, integers)
+    traced = ALGORITHMS[name](sym, sym.var("x"), sym.var("weight"), sym.var("bias"), g)
+    y = traced.eval(x=x, weight=weight, bias=bias)[0]
+    assert np.array_equal(y.asnumpy(), ALGORITHMS[name](nd, x, weight, bias, g).asnumpy())
+
+
+@EVERY
+def test_gradients_are_those_of_finite_differences(name):
+    g = ConvGeometry(2, (2, 3), (1, 2), 1, (2, 1), 2, in_channels=2)
+    traced = ALGORITHMS[name](sym, sym.var("x"), sym.var("weight"), sym.var("bias"), g)
+    shapes = dict(x=(2, 2, 5, 4), weight=g.weight_shape, bias=(2,))
+    location = {operand: np.random.normal(size=shape) for operand, shape in shapes.items()}
+    mx.test_utils.check_numeric_gradient(
+        traced, location, numeric_eps=1e-3, rtol=1e-4, atol=1e-4, dtype=np.float64
+    )
+
+
+@EVERY
+def test_without_stride_and_padding_it_is_the_chapters_function(name):
+    g = ConvGeometry(3, (2, 3), in_channels=2)
+    x, weight = integers((4, 2, 6, 5)), integers(g.weight_shape)
+    y = ALGORITHMS[name](nd, x, weight, None, g)
+    for example, output in zip(x, y):
+        assert np.array_equal(corr2d_multi_in_out(example, weight).asnumpy(), output.asnumpy())
+
+
+def test_a_dilated_kernel_has_zeros_between_its_taps():
+    kernel = integers((2, 3, 3, 2))
+    expected = np.zeros((2, 3, 5, 4), np.float32)
+    expected[:, :, ::2, ::3] = kernel.asnumpy()
+    assert np.array_equal(dilate(nd, kernel, (2, 3)).asnumpy(), expected)
+
+
+def test_auto_is_direct_for_now():
+    assert resolve("auto", GEOMETRIES[1]) is ALGORITHMS["direct"]
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_a_layer_that_waits_for_its_channels_is_traced_as_direct(name):
+    assert resolve(name, ConvGeometry(4, 3)) is ALGORITHMS["direct"]
+    assert resolve(name, ConvGeometry(4, 3, in_channels=1)) is ALGORITHMS[name]
+
+
+def test_the_definition_refuses_a_huge_graph():
+    g = ConvGeometry(32, 3, dilation=2, in_channels=32)
+    with pytest.raises(ValueError, match=f"32 x 32 x 5 x 5 = 25600 taps.*{MOST_TRACED_TAPS}"):
+        ALGORITHMS["definition"](sym, sym.var("x"), sym.var("weight"), None, g)

@@ -1,0 +1,125 @@
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+from mxnet import sym
+
+from mxconv import ConvGeometry
+
+
+def test_ints_become_pairs():
+    geometry = ConvGeometry(4, 3, strides=[2, 1], padding=np.int64(1), in_channels=2)
+    assert geometry.kernel_size == (3, 3)
+    assert geometry.strides == (2, 1)
+    assert geometry.padding == (1, 1)
+    assert geometry == ConvGeometry(4, (3, 3), (2, 1), (1, 1), (1, 1), 1, 2)
+    assert hash(geometry) == hash(ConvGeometry(4, (3, 3), (2, 1), (1, 1), in_channels=2))
+
+
+def test_it_is_frozen():
+    with pytest.raises(FrozenInstanceError):
+        ConvGeometry(4, 3).channels = 5
+
+
+def test_weight_shape_divides_input_channels_among_groups():
+    assert ConvGeometry(6, (3, 2), groups=2, in_channels=4).weight_shape == (6, 2, 3, 2)
+    assert ConvGeometry(6, 1).weight_shape == (6, 0, 1, 1)
+    assert ConvGeometry(6, 1).with_in_channels(5).weight_shape == (6, 5, 1, 1)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, (3, 1), (2, 5)])
+@pytest.mark.parametrize("strides", [1, 2, (1, 3)])
+@pytest.mark.parametrize("padding", [0, (2, 1)])
+@pytest.mark.parametrize("dilation", [1, (1, 2)])
+def test_output_shape_is_mxnets(kernel, strides, padding, dilation):
+    """MXNet's own shape inference is the judge."""
+    geometry = ConvGeometry(6, kernel, strides, padding, dilation, groups=2, in_channels=4)
+    operator = sym.Convolution(
+        sym.var("x"),
+        kernel=geometry.kernel_size,
+        stride=geometry.strides,
+        pad=geometry.padding,
+        dilate=geometry.dilation,
+        num_filter=6,
+        num_group=2,
+        name="conv",
+    )
+    for size in ((9, 9), (9, 12), (14, 10)):
+        arguments, outputs, _ = operator.infer_shape(x=(3, 4) + size)
+        assert geometry.output_shape((3, 4) + size) == outputs[0]
+        assert geometry.weight_shape == arguments[1]
+
+
+BAD_ARGUMENTS = [  # argument, value, error
+    ("channels", 0, ValueError),
+    ("channels", -1, ValueError),
+    ("channels", 4.0, TypeError),
+    ("channels", "4", TypeError),
+    ("channels", None, TypeError),
+    ("channels", True, TypeError),
+    ("channels", (4, 4), TypeError),
+    ("kernel_size", 0, ValueError),
+    ("kernel_size", (3, -3), ValueError),
+    ("kernel_size", (3,), ValueError),
+    ("kernel_size", (3, 3, 3), ValueError),
+    ("kernel_size", (3, 3.0), TypeError),
+    ("kernel_size", "33", TypeError),
+    ("strides", 0, ValueError),
+    ("strides", (1, 0), ValueError),
+    ("strides", 1.5, TypeError),
+    ("padding", -1, ValueError),
+    ("padding", (0, -2), ValueError),
+    ("padding", (1, 1, 1), ValueError),
+    ("padding", "full", TypeError),
+    ("dilation", 0, ValueError),
+    ("dilation", None, TypeError),
+    ("groups", 0, ValueError),
+    ("groups", -2, ValueError),
+    ("groups", 1.0, TypeError),
+    ("in_channels", -1, ValueError),
+    ("in_channels", 3.0, TypeError),
+    ("layout", "NHCW", ValueError),
+    ("layout", "NHWC", ValueError),
+    ("layout", 4, ValueError),
+]
+
+
+@pytest.mark.parametrize("name, value, error", BAD_ARGUMENTS)
+def test_bad_arguments_are_named_with_their_value(name, value, error):
+    arguments = {"channels": 4, "kernel_size": 3, name: value}
+    with pytest.raises(error, match=name) as caught:
+        ConvGeometry(**arguments)
+    item = value[-1] if isinstance(value, tuple) and len(value) == 2 and name != "channels" else value
+    assert f"{name}={item!r}" in str(caught.value)
+    assert "expected" in str(caught.value)
+
+
+@pytest.mark.parametrize("counts", [dict(channels=4, in_channels=6), dict(channels=6, in_channels=4)])
+def test_groups_divide_both_channel_counts(counts):
+    with pytest.raises(ValueError, match="divisible by groups.*=4, groups=3"):
+        ConvGeometry(kernel_size=3, groups=3, **counts)
+
+
+@pytest.mark.parametrize(
+    "shape, says",
+    [
+        ((2, 8, 8), "batch, in_channels, height, width"),
+        ((1, 1, 2, 8, 8), "batch, in_channels, height, width"),
+        ((0, 2, 8, 8), "non-empty"),
+        ((1, 2, 8, 0), "non-empty"),
+        ((1, 3, 8, 8), "expected in_channels=2 channels"),
+        ((1, 2, 1, 8), "larger than its padded input"),
+        ((1, 2, 8, 1), "larger than its padded input"),
+        ((2**20, 2, 2**6, 2**6), "MXNet indexes at most"),
+    ],
+)
+def test_bad_inputs_are_shown(shape, says):
+    geometry = ConvGeometry(4, 5, padding=1, in_channels=2)
+    with pytest.raises(ValueError, match=says) as caught:
+        geometry.output_shape(shape)
+    assert str(shape) in str(caught.value)
+
+
+def test_an_input_whose_channels_the_groups_do_not_divide():
+    with pytest.raises(ValueError, match=r"groups=2 divides, .*\(1, 3, 8, 8\)"):
+        ConvGeometry(4, 3, groups=2).output_shape((1, 3, 8, 8))

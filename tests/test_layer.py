@@ -1,0 +1,333 @@
+import subprocess
+import sys
+import textwrap
+
+import mxnet as mx
+import numpy as np
+import oracle
+import pytest
+from mxnet import autograd, gluon, nd
+from mxnet.gluon import nn
+
+from mxconv import MultiChannelConv2D, corr2d_multi_in_out
+from mxconv.algorithms import ALGORITHMS
+
+NAMES = sorted(ALGORITHMS)
+MODES = {
+    "eager": None,
+    "hybridized": {},
+    "static_alloc": dict(static_alloc=True),
+    "static_shape": dict(static_alloc=True, static_shape=True),
+}
+LAYERS = [  # arguments, (h, w) of an input with 4 channels
+    (dict(channels=3, kernel_size=3), (6, 7)),
+    (dict(channels=4, kernel_size=1), (5, 4)),
+    (dict(channels=4, kernel_size=1, strides=2, padding=1), (5, 4)),
+    (dict(channels=3, kernel_size=(2, 3), strides=(2, 1), padding=(1, 2)), (6, 7)),
+    (dict(channels=2, kernel_size=3, dilation=2, padding=2), (7, 6)),
+    (dict(channels=4, kernel_size=3, groups=2, padding=1), (4, 5)),
+    (dict(channels=8, kernel_size=(3, 1), groups=4, strides=2), (7, 7)),
+    (dict(channels=2, kernel_size=5, use_bias=False), (5, 5)),
+    (dict(channels=3, kernel_size=2, activation="tanh"), (4, 4)),
+    (dict(channels=1, kernel_size=2, activation="relu", in_channels=4, dilation=(1, 2)), (4, 4)),
+]
+EVERY = pytest.mark.parametrize("name", NAMES)
+EVERY_MODE = pytest.mark.parametrize("mode", sorted(MODES))
+EVERY_LAYER = pytest.mark.parametrize("arguments, size", LAYERS, ids=str)
+
+
+def integers(shape, ctx=None):
+    return nd.array(np.random.randint(-4, 5, shape), ctx=ctx or mx.cpu())
+
+
+def fill(block):
+    """Integer parameters, so that equal sums are equal numbers."""
+    for parameter in block.collect_params().values():
+        parameter.set_data(integers(parameter.shape))
+
+
+def run(block, x, dy=None):
+    """The output and the gradients to the input and to each parameter."""
+    x = x.copy()
+    x.attach_grad()
+    with autograd.record():
+        y = block(x)
+    y.backward(nd.ones_like(y) if dy is None else dy)
+    gradients = [p.grad(x.context) for p in block.collect_params().values()]
+    return [a.asnumpy() for a in [y, x.grad] + gradients]
+
+
+def twins(arguments, ctx=None, **extra):
+    """Our layer and `nn.Conv2D` with the same parameters, for 4 input channels."""
+    stock = nn.Conv2D(**{**arguments, "in_channels": 4})
+    stock.initialize(ctx=ctx or mx.cpu())
+    fill(stock)
+    layer = MultiChannelConv2D(**{**arguments, "in_channels": 4}, **extra)
+    layer.initialize(ctx=ctx or mx.cpu())
+    for ours, theirs in zip(layer.collect_params().values(), stock.collect_params().values()):
+        ours.set_data(theirs.data())
+    return layer, stock
+
+
+@EVERY
+@EVERY_MODE
+@EVERY_LAYER
+def test_it_equals_nn_conv2d(name, mode, arguments, size, ctx):
+    layer, stock = twins(arguments, ctx, algorithm=name)
+    if MODES[mode] is not None:
+        layer.hybridize(**MODES[mode])
+    x = integers((2, 4) + size, ctx)
+    dy = integers(stock(x).shape, ctx)
+    exact = arguments.get("activation") != "tanh"
+    for ours, theirs in zip(run(layer, x, dy), run(stock, x, dy)):
+        assert ours.dtype == theirs.dtype
+        if exact:
+            assert np.array_equal(ours, theirs)
+        else:
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@EVERY
+@EVERY_MODE
+def test_changing_input_shapes(name, mode):
+    layer, stock = twins(dict(channels=3, kernel_size=3, strides=2, padding=1), algorithm=name)
+    if MODES[mode] is not None:
+        layer.hybridize(**MODES[mode])
+    for shape in ((1, 4, 5, 5), (3, 4, 8, 6), (2, 4, 1, 9), (1, 4, 5, 5)):
+        x = integers(shape)
+        assert np.array_equal(layer(x).asnumpy(), stock(x).asnumpy())
+
+
+@EVERY
+def test_it_equals_the_chapters_function(name):
+    layer = MultiChannelConv2D(3, 2, use_bias=False, in_channels=2, algorithm=name)
+    layer.initialize()
+    fill(layer)
+    x = integers((2, 2, 5, 4))
+    for example, output in zip(x, layer(x)):
+        expected = corr2d_multi_in_out(example, layer.weight.data())
+        assert np.array_equal(output.asnumpy(), expected.asnumpy())
+
+
+@EVERY
+def test_float64_is_within_its_own_rounding(name):
+    layer = MultiChannelConv2D(3, 3, padding=1, in_channels=4, algorithm=name)
+    layer.initialize(mx.init.Normal(1))
+    layer.cast("float64")
+    x = nd.random.normal(shape=(2, 4, 6, 6), dtype="float64")
+    operands = [a.asnumpy() for a in (x, layer.weight.data(), layer.bias.data())]
+    exact, magnitude = (
+        oracle.convolve(*(f(a) for a in operands), padding=(1, 1)) for f in (np.array, np.abs)
+    )
+    oracle.assert_within(layer(x), exact, magnitude, np.float64, terms=80)
+
+
+@EVERY
+@EVERY_MODE
+@pytest.mark.parametrize("parent", ["eager parent", "hybridized parent"])
+def test_deferred_channels_in_a_network(name, mode, parent):
+    def network(layer, **kwargs):
+        net = nn.HybridSequential(prefix="net_")
+        with net.name_scope():
+            net.add(
+                layer(3, 3, padding=1, activation="relu", **kwargs),
+                nn.MaxPool2D(),
+                layer(2, 1, **kwargs),
+                nn.Dense(2),
+            )
+        net.initialize()
+        return net
+
+    net, stock = network(MultiChannelConv2D, algorithm=name), network(nn.Conv2D)
+    if MODES[mode] is not None:
+        (net if parent == "hybridized parent" else net[0]).hybridize(**MODES[mode])
+    x = integers((2, 4, 6, 6))
+    net(x), stock(x)
+    assert net[0].geometry.in_channels == 4
+    assert net[2].geometry.in_channels == 3
+    assert list(net.collect_params()) == list(stock.collect_params())
+    for ours, theirs in zip(net.collect_params().values(), stock.collect_params().values()):
+        theirs.set_data(integers(theirs.shape))
+        ours.set_data(theirs.data())
+    for ours, theirs in zip(run(net, x), run(stock, x)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-3)
+
+
+def test_files_go_both_ways(tmp_path):
+    layer, stock = twins(dict(channels=3, kernel_size=3))
+    x = integers((1, 4, 5, 5))
+    for source, target in ((layer, nn.Conv2D), (stock, MultiChannelConv2D)):
+        path = str(tmp_path / "layer.params")
+        source.save_parameters(path)
+        loaded = target(3, 3)
+        loaded.load_parameters(path)
+        assert np.array_equal(loaded(x).asnumpy(), source(x).asnumpy())
+
+
+def test_names_and_repr_are_those_of_nn_conv2d():
+    for arguments, _ in LAYERS:
+        layer = MultiChannelConv2D(prefix="c_", **arguments)
+        stock = nn.Conv2D(prefix="c_", **arguments)
+        assert repr(layer) == repr(stock).replace("Conv2D", "MultiChannelConv2D", 1)
+        assert list(layer.collect_params()) == list(stock.collect_params())
+        assert [p.shape for p in layer.collect_params().values()] == [
+            p.shape for p in stock.collect_params().values()
+        ]
+    assert MultiChannelConv2D(3, 3)._alias() == "conv"
+    assert repr(MultiChannelConv2D(3, [2, 2], algorithm="matmul")) == (
+        "MultiChannelConv2D(None -> 3, kernel_size=(2, 2), stride=(1, 1), algorithm=matmul)"
+    )
+
+
+def test_direct_traces_the_symbol_of_nn_conv2d():
+    layer = MultiChannelConv2D(3, 3, 2, 1, prefix="c_", in_channels=2, algorithm="direct")
+    stock = nn.Conv2D(3, 3, 2, 1, prefix="c_", in_channels=2)
+    assert layer(mx.sym.var("data")).tojson() == stock(mx.sym.var("data")).tojson()
+
+
+def test_initializers_and_shared_parameters():
+    layer = MultiChannelConv2D(
+        2, 1, in_channels=2, weight_initializer="ones", bias_initializer=mx.init.Constant(3)
+    )
+    layer.initialize()
+    shared = MultiChannelConv2D(
+        2,
+        1,
+        in_channels=2,
+        weight_initializer="ones",
+        bias_initializer=layer.bias.init,
+        params=layer.params,
+    )
+    x = nd.ones((1, 2, 2, 2))
+    assert (layer(x).asnumpy() == 5).all()
+    layer.weight.set_data(nd.zeros((2, 2, 1, 1)))
+    assert (shared(x).asnumpy() == 3).all()
+
+
+def test_replicas_on_two_contexts_train_alike():
+    """Two CPU contexts stand in for two devices; the gradient of a batch is the sum of its halves."""
+    contexts = [mx.cpu(0), mx.cpu(1)]
+    layer, stock = twins(dict(channels=3, kernel_size=3), contexts)
+    x = integers((4, 4, 5, 5))
+    with autograd.record():
+        outputs = [layer(part) for part in gluon.utils.split_and_load(x, contexts)]
+    autograd.backward(outputs)
+    assert [y.context for y in outputs] == contexts
+    total = sum(grad.as_in_context(mx.cpu(0)) for grad in layer.weight.list_grad())
+    assert np.array_equal(total.asnumpy(), run(stock, x)[2])
+
+
+@pytest.mark.skipif(
+    not mx.context.num_gpus(),
+    reason="no GPU here; with one, a float16 layer on it would be compared with float32 on the CPU",
+)
+@EVERY
+def test_float16_on_a_gpu(name):
+    layer, _ = twins(dict(channels=3, kernel_size=3), algorithm=name)
+    x = integers((2, 4, 5, 5))
+    expected = layer(x).asnumpy()
+    layer.collect_params().reset_ctx(mx.gpu(0))
+    layer.cast("float16")
+    y = layer(x.as_in_context(mx.gpu(0)).astype("float16"))
+    assert y.dtype == np.float16
+    assert np.array_equal(y.asnumpy(), expected)
+
+
+BAD_ARGUMENTS = [  # what the constructor refuses beyond test_geometry's table
+    (dict(activation="swish"), ValueError, "activation='swish'"),
+    (dict(algorithm="fast"), ValueError, "'auto', 'direct', 'matmul', 'definition'.*algorithm='fast'"),
+    (dict(layout="NHWC"), ValueError, "layout='NHWC'"),
+    (dict(groups=0), ValueError, "groups=0"),
+    (dict(padding=-1), ValueError, "padding=-1"),
+    (dict(strides=0), ValueError, "strides=0"),
+    (dict(groups=3), ValueError, "channels=4, groups=3"),
+    (dict(weight_initializer="glorot"), ValueError, "weight_initializer='glorot'"),
+    (dict(bias_initializer=0), TypeError, "bias_initializer=0"),
+    (dict(stride=2), TypeError, "stride"),
+]
+
+
+@pytest.mark.parametrize("arguments, error, says", BAD_ARGUMENTS, ids=str)
+def test_bad_arguments(arguments, error, says):
+    with pytest.raises(error, match=says):
+        MultiChannelConv2D(**{"channels": 4, "kernel_size": 3, **arguments})
+
+
+def test_bad_arguments_do_not_kill_the_process():
+    """`nn.Conv2D(groups=0)` ends the process with a signal, so this runs in a child."""
+    code = """
+        from mxconv import MultiChannelConv2D
+        for groups in (0, -1):
+            try:
+                MultiChannelConv2D(4, 3, groups=groups)
+            except ValueError as error:
+                print(error)
+    """
+    child = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, timeout=120, check=True
+    )
+    assert b"groups=0" in child.stdout and b"groups=-1" in child.stdout
+
+
+BAD_INPUTS = [
+    (lambda: nd.ones((4, 5, 5)), ValueError, r"\(batch, in_channels, height, width\).*\(4, 5, 5\)"),
+    (lambda: nd.ones((1, 5, 5, 5)), ValueError, r"in_channels=4 channels on axis 1.*\(1, 5, 5, 5\)"),
+    (lambda: nd.ones((1, 4, 2, 5)), ValueError, r"kernel is larger.*kernel_size=\(3, 3\).*\(1, 4, 2, 5\)"),
+    (lambda: nd.ones((1, 4, 5, 5), dtype="int32"), TypeError, "parameters' dtype float32.*int32"),
+    (lambda: nd.ones((1, 4, 5, 5), dtype="float64"), TypeError, "parameters' dtype float32.*float64"),
+    (lambda: nd.ones((1, 4, 5, 5), ctx=mx.cpu(1)), ValueError, r"cpu\(0\).*cpu\(1\)"),
+    (lambda: np.ones((1, 4, 5, 5)), TypeError, "NDArray.*numpy.ndarray"),
+    (lambda: [[1]], TypeError, "NDArray.*list"),
+    (lambda: None, TypeError, "NDArray.*NoneType"),
+]
+
+
+@EVERY
+@pytest.mark.parametrize("mode", ["eager", "static_shape"])
+@pytest.mark.parametrize("make, error, says", BAD_INPUTS)
+def test_bad_inputs(name, mode, make, error, says):
+    """Refused at the call, with nothing waiting to fail behind it, and the layer still works."""
+    layer, stock = twins(dict(channels=3, kernel_size=3), algorithm=name)
+    if MODES[mode] is not None:
+        layer.hybridize(**MODES[mode])
+    good = integers((1, 4, 5, 5))
+    layer(good)
+    with pytest.raises(error, match=says):
+        layer(make())
+    nd.waitall()
+    assert np.array_equal(layer(good).asnumpy(), stock(good).asnumpy())
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", ["float16", "int32"])
+def test_dtypes_that_the_cpu_cannot_convolve(name, dtype):
+    layer, _ = twins(dict(channels=3, kernel_size=3), algorithm=name)
+    layer.cast(dtype)
+    with pytest.raises(TypeError, match=f"float16 on a GPU; received an input of {dtype} on cpu"):
+        layer(nd.ones((1, 4, 5, 5), dtype=dtype))
+
+
+def test_an_uninitialized_layer_says_so():
+    with pytest.raises(RuntimeError, match="has not been initialized"):
+        MultiChannelConv2D(3, 3)(nd.ones((1, 4, 5, 5)))
+
+
+def test_a_wrong_first_input_leaves_deferred_channels_open():
+    layer = MultiChannelConv2D(4, 3, groups=2)
+    layer.initialize()
+    for bad in (nd.ones((1, 3, 5, 5)), nd.ones((1, 4, 2, 2)), nd.ones((1, 4, 5, 5), dtype="int32")):
+        with pytest.raises((ValueError, TypeError)):
+            layer(bad)
+    assert layer(nd.ones((1, 6, 5, 5))).shape == (1, 4, 3, 3)
+
+
+def test_the_definition_refuses_a_huge_graph_and_runs_it_eagerly():
+    layer = MultiChannelConv2D(24, 3, in_channels=20, use_bias=False, algorithm="definition")
+    layer.initialize()
+    fill(layer)
+    x = integers((1, 20, 3, 3))
+    y = layer(x)
+    assert np.array_equal(y.asnumpy(), oracle.convolve(x.asnumpy(), layer.weight.data().asnumpy()))
+    layer.hybridize()
+    with pytest.raises(ValueError, match="24 x 20 x 3 x 3 = 4320 taps"):
+        layer(x)
