@@ -1,0 +1,42 @@
+"""Problem 5: are Y1 and Y2 exactly the same?
+
+In exact arithmetic they are. In floating point the matrix product adds its terms in another order
+than the sum over channels does, and each addition rounds. How far that takes them apart grows with
+the number of channels; a tolerance that is right for 3 channels is wrong for 64.
+"""
+
+from mxnet import nd, random
+
+from mxconv import corr2d_multi_in_out, corr2d_multi_in_out_1x1
+from mxconv.rounding import rounding_bound
+
+SEEDS = {3: 500, 16: 100, 64: 20, 256: 5, 1024: 2}
+
+
+def differences(c_i, seed):
+    """The chapter's last cell with c_i channels: (norm of Y1 - Y2, largest part of the bound)."""
+    random.seed(seed)
+    X = nd.random.uniform(shape=(c_i, 3, 3))
+    K = nd.random.uniform(shape=(2, c_i, 1, 1))
+    difference = corr2d_multi_in_out_1x1(X, K) - corr2d_multi_in_out(X, K)
+    # Both results may be off by the bound, in opposite directions.
+    part = difference.abs().astype("float64") / (2 * rounding_bound(X, K))
+    return difference.norm().asscalar(), part.max().asscalar()
+
+
+def main():
+    print("  c_i  seeds  bit-equal  largest norm  norm < 1e-6  largest part of the bound")
+    for c_i, seeds in SEEDS.items():
+        norms, parts = zip(*(differences(c_i, seed) for seed in range(seeds)))
+        equal = sum(norm == 0 for norm in norms)
+        small = sum(norm < 1e-6 for norm in norms)
+        print(
+            f"{c_i:5}  {seeds:5}  {equal:9}  {max(norms):12.1e}  {small:4} of {seeds:3}  "
+            f"{max(parts):25.3f}"
+        )
+        assert max(parts) <= 1, "a difference that rounding doesn't explain"
+    print("Y1 and Y2 are rarely the same bits, and always within the bound 2 gamma_n sum|K||X|.")
+
+
+if __name__ == "__main__":
+    main()
