@@ -10,6 +10,8 @@ import numbers
 import numpy as np
 from mxnet import nd
 
+from . import dtypes
+
 X_AXES = {2: "(h, w)", 3: "(c_i, h, w)"}
 K_AXES = {2: "(k_h, k_w)", 3: "(c_i, k_h, k_w)", 4: "(c_o, c_i, k_h, k_w)"}
 
@@ -34,6 +36,22 @@ def pair(name, value, minimum):
             f"received {name}={value!r}"
         )
     return tuple(integer(name, item, minimum) for item in value)
+
+
+def margins(name, value):
+    """Padding as ((top, bottom), (left, right)): an int, a pair of ints, or a pair of pairs."""
+    if isinstance(value, str):
+        raise ValueError(
+            f"{name} is unknown: expected integers, 'same' or 'valid', received {name}={value!r}"
+        )
+    if not isinstance(value, (tuple, list)):
+        value = (value, value)
+    if len(value) != 2:
+        raise ValueError(
+            f"{name} has the wrong length: expected one integer, (height, width) or "
+            f"((top, bottom), (left, right)), received {name}={value!r}"
+        )
+    return tuple(pair(name, item, 0) for item in value)
 
 
 def choice(name, value, allowed):
@@ -93,15 +111,8 @@ def one_by_one(X, K):
             "corr2d_multi_in_out_1x1: expected a 1x1 kernel, K of shape (c_o, c_i, 1, 1), "
             f"received X.shape={X.shape}, K.shape={K.shape}"
         )
-    if not has_matrix_product(X.dtype, X.context):
+    if not dtypes.has_matrix_product(X.dtype, X.context):
         raise TypeError(
             "corr2d_multi_in_out_1x1: MXNet multiplies matrices of float32 and float64, and of "
             f"float16 on a GPU; received {np.dtype(X.dtype)} on {X.context}"
         )
-
-
-def has_matrix_product(dtype, context):
-    """Whether MXNet has a matrix product, and so a convolution, for this dtype there."""
-    dtype = np.dtype(dtype)
-    on_gpu = context.device_type == "gpu"
-    return dtype in (np.float32, np.float64) or (dtype == np.float16 and on_gpu)

@@ -1,6 +1,7 @@
 """The shapes of a convolution: one frozen value that every other module reads."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Tuple, Union
 
 import numpy as np
@@ -8,9 +9,12 @@ import numpy as np
 from . import _checks
 
 Size = Union[int, Tuple[int, int]]
+Margins = Union[str, Size, Tuple[Tuple[int, int], Tuple[int, int]]]
 
 # MXNet's packages index the elements of an array with 32 bits.
 MOST_ELEMENTS = 2**31 - 1
+
+PADDING_MODES = ("zeros", "reflect", "edge", "circular")
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,21 @@ class ConvGeometry:
     ----------
     channels : int
         Output channels, c_o.
-    kernel_size, strides, padding, dilation : int or pair of int
+    kernel_size, strides, dilation : int or pair of int
         For (height, width), in elements; kept as pairs.
+    padding : int, pair of int, ((top, bottom), (left, right)), 'same' or 'valid'
+        Rows and columns put around the input; kept as a pair of int where both sides are equal.
+        'valid' is none; 'same' keeps height and width, with the odd one below and to the right, and
+        needs strides of 1, because with others it would depend on the input's size.
     groups : int
         Output channels are divided among as many groups of input channels.
     in_channels : int
         Input channels, c_i; 0 while they are unknown.
-    layout : str
-        The order of the axes of the input; 'NCHW'.
+    layout : {'NCHW', 'NHWC'}
+        The order of the axes of input and output; the weight has its channels in the same place.
+    padding_mode : {'zeros', 'reflect', 'edge', 'circular'}
+        What the padding holds: zeros, the input mirrored without its border, its border repeated
+        ('replicate' is the same), or its other side.
 
     Raises
     ------
@@ -41,25 +52,28 @@ class ConvGeometry:
     channels: int
     kernel_size: Size
     strides: Size = (1, 1)
-    padding: Size = (0, 0)
+    padding: Margins = (0, 0)
     dilation: Size = (1, 1)
     groups: int = 1
     in_channels: int = 0
     layout: str = "NCHW"
+    padding_mode: str = "zeros"
 
     def __post_init__(self):
-        normal = {
-            "channels": _checks.integer("channels", self.channels, 1),
-            "kernel_size": _checks.pair("kernel_size", self.kernel_size, 1),
-            "strides": _checks.pair("strides", self.strides, 1),
-            "padding": _checks.pair("padding", self.padding, 0),
-            "dilation": _checks.pair("dilation", self.dilation, 1),
-            "groups": _checks.integer("groups", self.groups, 1),
-            "in_channels": _checks.integer("in_channels", self.in_channels, 0),
-            "layout": _checks.choice("layout", self.layout, ("NCHW",)),
-        }
-        for name, value in normal.items():
+        def keep(name, value):
             object.__setattr__(self, name, value)
+
+        keep("channels", _checks.integer("channels", self.channels, 1))
+        keep("kernel_size", _checks.pair("kernel_size", self.kernel_size, 1))
+        keep("strides", _checks.pair("strides", self.strides, 1))
+        keep("dilation", _checks.pair("dilation", self.dilation, 1))
+        keep("groups", _checks.integer("groups", self.groups, 1))
+        keep("in_channels", _checks.integer("in_channels", self.in_channels, 0))
+        _checks.choice("layout", self.layout, ("NCHW", "NHWC"))
+        if self.padding_mode == "replicate":
+            keep("padding_mode", "edge")
+        _checks.choice("padding_mode", self.padding_mode, PADDING_MODES)
+        keep("padding", self._normal_padding())
         for name in ("channels", "in_channels"):
             if getattr(self, name) % self.groups:
                 raise ValueError(
@@ -67,16 +81,53 @@ class ConvGeometry:
                     f"{name}={getattr(self, name)}, groups={self.groups}"
                 )
 
+    def _normal_padding(self):
+        if self.padding == "valid":
+            return (0, 0)
+        if self.padding == "same":
+            if self.strides != (1, 1):
+                raise ValueError(
+                    "padding='same' expects strides of 1, because with others it would depend on "
+                    f"the input's size; received strides={self.strides}"
+                )
+            margins = tuple(((w - 1) // 2, w // 2) for w in self.window)
+        else:
+            margins = _checks.margins("padding", self.padding)
+        even = all(before == after for before, after in margins)
+        return tuple(before for before, _ in margins) if even else margins
+
     def with_in_channels(self, in_channels):
         """The same geometry for a known number of input channels."""
         return replace(self, in_channels=in_channels)
 
-    @property
-    def weight_shape(self):
-        """(c_o, c_i / groups, k_h, k_w), with 0 for channels that are unknown."""
-        return (self.channels, self.in_channels // self.groups) + self.kernel_size
+    @cached_property
+    def margins(self):
+        """The padding as ((top, bottom), (left, right))."""
+        return _checks.margins("padding", self.padding)
 
-    @property
+    @cached_property
+    def padded_apart(self):
+        """Whether the padding takes a step of its own: uneven, or of something else than zeros."""
+        uneven = isinstance(self.padding[0], tuple)
+        return uneven or (self.padding_mode != "zeros" and self.padding != (0, 0))
+
+    @cached_property
+    def core(self):
+        """What is left for an algorithm: NCHW, padded by nothing or by zeros on both sides alike."""
+        padding = (0, 0) if self.padded_apart else self.padding
+        return replace(self, layout="NCHW", padding=padding, padding_mode="zeros")
+
+    @cached_property
+    def weight_shape(self):
+        """(c_o, c_i / groups, k_h, k_w) or, for NHWC, (c_o, k_h, k_w, c_i / groups).
+
+        0 stands for channels that are unknown.
+        """
+        c_i = (self.in_channels // self.groups,)
+        after = c_i + self.kernel_size if self.layout == "NCHW" else self.kernel_size + c_i
+        return (self.channels,) + after
+
+    @cached_property
     def window(self):
         """Height and width of the part of the input that one output sees: dilated, d (k - 1) + 1."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation))
@@ -87,39 +138,43 @@ class ConvGeometry:
         return self.kernel_size == (1, 1)
 
     def output_shape(self, input_shape):
-        """The shape (n, c_o, o_h, o_w) of the output for an input (n, c_i, h, w).
+        """The shape of the output for the shape of an input, both in the layout's order of axes.
 
-        Per axis o = floor((h + 2p - d (k - 1) - 1) / s) + 1.
+        Per axis o = floor((h + before + after - d (k - 1) - 1) / s) + 1.
 
         Raises
         ------
         ValueError
             A wrong rank or number of channels, an empty axis, a kernel larger than the padded
-            input, or an output of more elements than MXNet can index.
+            input, padding that the input is too small to fill, or an output of more elements than
+            MXNet can index.
         """
         received = f"received an input of shape {tuple(input_shape)}"
-        if len(input_shape) != 4 or 0 in input_shape:
-            raise ValueError(
-                f"expected a non-empty input of shape (batch, in_channels, height, width), {received}"
-            )
-        n, c_i = input_shape[:2]
+        if len(input_shape) != 4 or not all(size > 0 for size in input_shape):
+            axes = {"N": "batch", "C": "in_channels", "H": "height", "W": "width"}
+            expected = ", ".join(axes[axis] for axis in self.layout)
+            raise ValueError(f"expected a non-empty input of shape ({expected}), {received}")
+        n, c_i, h, w = (input_shape[self.layout.index(axis)] for axis in "NCHW")
+        axis = self.layout.index("C")
         if self.in_channels and c_i != self.in_channels:
             raise ValueError(
-                f"expected in_channels={self.in_channels} channels on axis 1, {received}"
+                f"expected in_channels={self.in_channels} channels on axis {axis}, {received}"
             )
         if c_i % self.groups:
             raise ValueError(
-                f"expected channels on axis 1 that groups={self.groups} divides, {received}"
+                f"expected channels on axis {axis} that groups={self.groups} divides, {received}"
             )
-        padded = tuple(size + 2 * p for size, p in zip(input_shape[2:], self.padding))
+        self._check_padding((h, w), received)
+        padded = tuple(size + sum(margin) for size, margin in zip((h, w), self.margins))
         if any(size < window for size, window in zip(padded, self.window)):
             raise ValueError(
                 f"the kernel is larger than its padded input: kernel_size={self.kernel_size} with "
                 f"dilation={self.dilation} spans {self.window}, padding={self.padding} makes the "
                 f"input {padded}, {received}"
             )
-        size = tuple((p - w) // s + 1 for p, w, s in zip(padded, self.window, self.strides))
-        shape = (n, self.channels) + size
+        o_h, o_w = ((p - k) // s + 1 for p, k, s in zip(padded, self.window, self.strides))
+        sizes = {"N": n, "C": self.channels, "H": o_h, "W": o_w}
+        shape = tuple(sizes[axis] for axis in self.layout)
         elements = int(np.prod(shape, dtype=object))
         if elements > MOST_ELEMENTS:
             raise ValueError(
@@ -127,3 +182,14 @@ class ConvGeometry:
                 f"{MOST_ELEMENTS}, {received}"
             )
         return shape
+
+    def _check_padding(self, size, received):
+        """Mirrored or wrapped padding is made of the input, which has to be large enough."""
+        spare = {"reflect": 1, "circular": 0}.get(self.padding_mode)
+        if spare is not None and any(
+            max(margin) > length - spare for margin, length in zip(self.margins, size)
+        ):
+            raise ValueError(
+                f"padding_mode={self.padding_mode!r} needs an input larger than its padding, "
+                f"padding={self.padding}, {received}"
+            )

@@ -1,12 +1,16 @@
 """`MultiChannelConv2D`: check, run the algorithm, activate."""
 
-import numpy as np
-from mxnet import init, nd, sym
+from mxnet import init, nd, np, sym
 from mxnet.gluon import nn
+from mxnet.gluon.block import _BlockScope
+from mxnet.util import is_np_array
 
-from . import _checks
+from . import _checks, dtypes
 from .algorithms import ALGORITHMS, resolve
+from .algorithms.steps import pad
 from .geometry import ConvGeometry
+
+NAMES = ("auto", *ALGORITHMS)
 
 ACTIVATIONS = (None, "relu", "sigmoid", "softrelu", "softsign", "tanh")
 
@@ -16,7 +20,8 @@ class MultiChannelConv2D(nn.Conv2D):
 
     With stride 1 and no padding it equals `corr2d_multi_in_out(x, weight)` for each example x, plus
     a bias per output channel; see *Dive into Deep Learning*, "Multiple Input and Output Channels".
-    It is a `gluon.nn.Conv2D` with the same arguments, parameter names and files; `algorithm` is new.
+    It is a `gluon.nn.Conv2D` with the same arguments, parameter names and files, and with more
+    kinds of padding, `layout='NHWC'` on the CPU, `dtype` and `algorithm` besides.
 
     Parameters
     ----------
@@ -26,14 +31,16 @@ class MultiChannelConv2D(nn.Conv2D):
         Height and width of the kernel, in elements.
     strides : int or pair of int
         Rows and columns from one output's window to the next.
-    padding : int or pair of int
-        Rows and columns of zeros put around the input, on each side.
+    padding : int, pair of int, ((top, bottom), (left, right)), 'same' or 'valid'
+        Rows and columns put around the input: on both sides alike, or on each as given; 'same'
+        keeps height and width (with strides of 1), 'valid' is none.
     dilation : int or pair of int
         Rows and columns of the input from one tap of the kernel to the next.
     groups : int
         Groups of channels that are convolved apart from each other; c_i and c_o are multiples.
-    layout : {'NCHW'}
-        The order of the axes.
+    layout : {'NCHW', 'NHWC'}
+        The order of the axes of input and output. As in `nn.Conv2D`, the weight is
+        (c_o, c_i / groups, k_h, k_w) for NCHW and (c_o, k_h, k_w, c_i / groups) for NHWC.
     activation : {None, 'relu', 'sigmoid', 'softrelu', 'softsign', 'tanh'}
         A function applied to every output.
     use_bias : bool
@@ -46,14 +53,20 @@ class MultiChannelConv2D(nn.Conv2D):
         How to compute it; all give the same results up to rounding. 'direct' is MXNet's operator,
         'matmul' is im2col and a matrix product, 'definition' runs the chapter's functions. A layer
         that waits for its input channels inside a hybridized network is traced as 'direct'.
+    padding_mode : {'zeros', 'reflect', 'edge', 'circular'}
+        What the padding holds; 'replicate' is 'edge'.
+    dtype : str or dtype
+        Of the parameters and the input: 'float32', 'float64', 'float16' (on a GPU) or 'bfloat16'
+        (with 'direct', NCHW and even padding by zeros, which is what MXNet has it for).
     prefix, params
         As in every Gluon block.
 
     Inputs
-        **x** of shape (n, c_i, h, w), an NDArray or a Symbol.
+        **x** of shape (n, c_i, h, w), an `mx.nd` or `mx.np` array or a Symbol.
 
     Outputs
-        **y** of shape (n, c_o, o_h, o_w), o = floor((h + 2p - d (k - 1) - 1) / s) + 1 per axis.
+        **y** of shape (n, c_o, o_h, o_w), per axis
+        o = floor((h + before + after - d (k - 1) - 1) / s) + 1.
 
     Raises
     ------
@@ -84,6 +97,8 @@ class MultiChannelConv2D(nn.Conv2D):
         bias_initializer="zeros",
         in_channels=0,
         algorithm="auto",
+        padding_mode="zeros",
+        dtype="float32",
         **kwargs,
     ):
         geometry = ConvGeometry(
@@ -95,12 +110,13 @@ class MultiChannelConv2D(nn.Conv2D):
             groups=groups,
             in_channels=in_channels,
             layout=layout,
+            padding_mode=padding_mode,
         )
         super().__init__(
             geometry.channels,
             geometry.kernel_size,
             geometry.strides,
-            geometry.padding,
+            (0, 0),
             geometry.dilation,
             geometry.groups,
             layout,
@@ -111,67 +127,152 @@ class MultiChannelConv2D(nn.Conv2D):
             geometry.in_channels,
             **kwargs,
         )
+        self._kwargs["pad"] = geometry.padding
         self._geometry = geometry
-        self._algorithm = _checks.choice("algorithm", algorithm, ("auto", *ALGORITHMS))
+        self._algorithm = _checks.choice("algorithm", algorithm, NAMES)
+        if dtype != "float32":
+            self.cast(dtype)
 
     @property
     def algorithm(self):
-        """The algorithm that was asked for."""
+        """The algorithm that was asked for; set it to ask for another.
+
+        A hybridized network that holds the layer keeps the graph that it has traced;
+        `mxconv.set_algorithm(net, ...)` makes it trace anew.
+        """
         return self._algorithm
+
+    @algorithm.setter
+    def algorithm(self, name):
+        self._algorithm = _checks.choice("algorithm", name, NAMES)
+        self._clear_cached_op()
 
     @property
     def geometry(self):
         """The layer's `ConvGeometry`, with the input channels that its weight has by now."""
-        c_i = self.weight.shape[1] * self._geometry.groups
+        axis = self._geometry.layout.index("C")
+        c_i = max(0, self.weight.shape[axis]) * self._geometry.groups  # -1 is unknown in NumPy mode
         if c_i != self._geometry.in_channels:
             self._geometry = self._geometry.with_in_channels(c_i)
         return self._geometry
 
     def forward(self, x):
-        """Check x and convolve it."""
-        if not isinstance(x, sym.Symbol):
-            self._check(x)
-        return super().forward(x)
+        """Check x and convolve it; an `mx.np` array gives an `mx.np` array."""
+        if isinstance(x, sym.Symbol):
+            return super().forward(x)
+        self._check(x)
+        y = super().forward(x.as_nd_ndarray())
+        numpy = is_np_array() or isinstance(x, np.ndarray)
+        return y.as_np_ndarray() if numpy else y.as_nd_ndarray()
 
     def hybrid_forward(self, F, x, weight, bias=None):
         """Convolve arrays (F is `mx.nd`) or trace symbols (F is `mx.sym`)."""
         geometry = self.geometry
-        y = resolve(self._algorithm, geometry)(F, x, weight, bias, geometry)
+        core = geometry.core
+        algorithm = resolve(self._algorithm, core)
+        self._check_bfloat16(algorithm)
+        x, weight = x.as_nd_ndarray(), weight.as_nd_ndarray()
+        bias = None if bias is None else bias.as_nd_ndarray()
+        if geometry.layout == "NHWC":
+            x, weight = x.transpose((0, 3, 1, 2)), weight.transpose((0, 3, 1, 2))
+        if geometry.padded_apart:
+            x = pad(F, x, geometry.margins, geometry.padding_mode)
+        y = algorithm(F, x, weight, bias, core)
+        if geometry.layout == "NHWC":
+            y = y.transpose((0, 2, 3, 1))
+        if is_np_array():
+            y = y.as_np_ndarray()
         return y if self.act is None else self.act(y)
+
+    def cast(self, dtype):
+        """Convert the parameters to a dtype that MXNet convolves; 'bfloat16' is one."""
+        dtype = dtypes.as_dtype(dtype)
+        if dtype == dtypes.BFLOAT16:
+            for parameter in self.params.values():
+                _draw_in_float32(parameter)
+        super().cast(dtype)
+
+    def infer_shape(self, x):
+        """Take the number of input channels from x, and finish a deferred initialization."""
+        c_i = x.shape[self._geometry.layout.index("C")]
+        self.weight.shape = self.geometry.with_in_channels(c_i).weight_shape
+        for parameter in self.params.values():
+            parameter._finish_deferred_init()
 
     def _check(self, x):
         """Refuse an input that MXNet would only stumble over later; fix deferred channels."""
-        shape = _checks.ndarray("the input", x).shape
-        self.geometry.output_shape(shape)
-        if x.dtype != np.dtype(self.weight.dtype):
+        if type(x) not in (nd.NDArray, np.ndarray):
             raise TypeError(
-                f"expected an input of the parameters' dtype {np.dtype(self.weight.dtype)}, received "
-                f"{np.dtype(x.dtype)}: convert with x.astype(...), or the layer with layer.cast(...)"
+                "expected an mxnet.nd.NDArray, an mxnet.np.ndarray or a Symbol as input, received "
+                f"{type(x).__module__}.{type(x).__name__}"
             )
-        if not _checks.has_matrix_product(x.dtype, x.context):
+        self.geometry.output_shape(x.shape)
+        dtype, context = x.dtype, x.context
+        if dtype != self.weight.dtype:
             raise TypeError(
-                f"MXNet convolves float32 and float64, and float16 on a GPU; received an input of "
-                f"{np.dtype(x.dtype)} on {x.context}"
+                f"expected an input of the parameters' dtype {dtypes.name_of(self.weight.dtype)}, "
+                f"received {dtypes.name_of(dtype)}: convert with x.astype(...), or the layer with "
+                "layer.cast(...)"
+            )
+        if not (dtype == dtypes.BFLOAT16 or dtypes.has_matrix_product(dtype, context)):
+            raise TypeError(
+                "MXNet convolves float32, float64 and bfloat16, and float16 on a GPU; received an "
+                f"input of {dtypes.name_of(dtype)} on {context}"
             )
         contexts = self.weight.list_ctx()
-        if x.context not in contexts:
+        if context not in contexts:
             raise ValueError(
                 f"expected an input on the parameters' context, one of {contexts}, received one on "
-                f"{x.context}: move it with x.as_in_context(...), or the layer with "
+                f"{context}: move it with x.as_in_context(...), or the layer with "
                 "layer.collect_params().reset_ctx(...)"
             )
         if not self.geometry.in_channels:
             self.infer_shape(x)
 
-    def infer_shape(self, x):
-        """Take the number of input channels from x, and finish a deferred initialization."""
-        self.weight.shape = self.geometry.with_in_channels(x.shape[1]).weight_shape
-        for parameter in self.params.values():
-            parameter._finish_deferred_init()
+    def _check_bfloat16(self, algorithm):
+        """MXNet has `Convolution` for bfloat16, but neither matrix products nor padding.
+
+        Its transpose of bfloat16 arrays ends the process, so this is checked while tracing too.
+        """
+        if self.weight.dtype != dtypes.BFLOAT16:
+            return
+        geometry = self.geometry
+        if algorithm is not ALGORITHMS["direct"]:
+            obstacle = f"algorithm={self._algorithm!r}"
+        elif geometry.layout != "NCHW":
+            obstacle = f"layout={geometry.layout!r}"
+        elif geometry.padded_apart:
+            obstacle = f"padding={geometry.padding}, padding_mode={geometry.padding_mode!r}"
+        else:
+            return
+        raise TypeError(
+            "MXNet convolves bfloat16 with algorithm='direct', layout='NCHW' and even padding by "
+            f"zeros; received {obstacle}"
+        )
+
+    def __getstate__(self):
+        """Everything but the traced graph, which can't be copied, and the scope, which points up."""
+        state = self.__dict__.copy()
+        state.update(_cached_graph=(), _cached_op=None, _cached_op_args=[])
+        del state["_scope"]
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.__dict__["_scope"] = _BlockScope(self)
+        for parameter in self.params.values():  # mark the copied arrays as variables to autograd
+            grad_req, parameter.grad_req = parameter.grad_req, "null"
+            parameter.grad_req = grad_req
 
     def __repr__(self):
-        text = super().__repr__()
-        return text if self._algorithm == "auto" else f"{text[:-1]}, algorithm={self._algorithm})"
+        text = super().__repr__()[:-1]
+        if self._geometry.padding_mode != "zeros":
+            text += f", padding_mode={self._geometry.padding_mode}"
+        if self._geometry.layout != "NCHW":
+            text += f", layout={self._geometry.layout}"
+        if self._algorithm != "auto":
+            text += f", algorithm={self._algorithm}"
+        return text + ")"
 
 
 def _initializer(name, value):
@@ -187,3 +288,12 @@ def _initializer(name, value):
             f"{name}={value!r}"
         )
     return value
+
+
+def _draw_in_float32(parameter):
+    """Make a parameter that has no values yet draw them in a dtype that MXNet can draw."""
+    if not isinstance(parameter.init, dtypes.DrawnInFloat32):
+        parameter.init = dtypes.DrawnInFloat32(parameter.init)
+    if parameter._deferred_init:
+        _, *rest = parameter._deferred_init
+        parameter._deferred_init = (parameter.init, *rest)

@@ -27,6 +27,59 @@ def test_weight_shape_divides_input_channels_among_groups():
     assert ConvGeometry(6, 1).with_in_channels(5).weight_shape == (6, 5, 1, 1)
 
 
+def test_padding_is_even_or_a_pair_of_margins():
+    for given, kept in (
+        (2, (2, 2)),
+        ([1, 2], (1, 2)),
+        (((1, 1), [2, 2]), (1, 2)),
+        ((1, (0, 2)), ((1, 1), (0, 2))),
+        (((0, 1), (2, 3)), ((0, 1), (2, 3))),
+        ("valid", (0, 0)),
+    ):
+        assert ConvGeometry(4, 3, padding=given).padding == kept
+    assert ConvGeometry(4, 3, padding=(1, 2)).margins == ((1, 1), (2, 2))
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, (4, 5)])
+@pytest.mark.parametrize("dilation", [1, 2, (3, 1)])
+def test_same_keeps_height_and_width_with_the_odd_one_behind(kernel, dilation):
+    geometry = ConvGeometry(4, kernel, padding="same", dilation=dilation)
+    assert geometry.output_shape((1, 2, 5, 7)) == (1, 4, 5, 7)
+    assert all(after - before in (0, 1) for before, after in geometry.margins)
+
+
+def test_an_algorithm_gets_nchw_and_even_zeros():
+    assert ConvGeometry(4, 3, padding=1).core == ConvGeometry(4, 3, padding=1)
+    assert not ConvGeometry(4, 3, padding_mode="reflect").padded_apart
+    for apart in (
+        ConvGeometry(4, 3, padding=((0, 1), (1, 1)), layout="NHWC", groups=2, in_channels=2),
+        ConvGeometry(4, 3, padding=1, padding_mode="replicate", groups=2, in_channels=2),
+    ):
+        assert apart.padded_apart
+        assert apart.core == ConvGeometry(4, 3, groups=2, in_channels=2)
+
+
+def test_nhwc_has_channels_last_in_input_weight_and_output():
+    geometry = ConvGeometry(6, (3, 2), groups=2, in_channels=4, layout="NHWC")
+    assert geometry.weight_shape == (6, 3, 2, 2)
+    assert geometry.output_shape((1, 5, 7, 4)) == (1, 3, 6, 6)
+    with pytest.raises(ValueError, match=r"batch, height, width, in_channels"):
+        geometry.output_shape((5, 7, 4))
+    with pytest.raises(ValueError, match=r"channels on axis 3.*\(1, 4, 5, 7\)"):
+        geometry.output_shape((1, 4, 5, 7))
+
+
+@pytest.mark.parametrize(
+    "mode, padding, smallest", [("reflect", 3, 4), ("circular", 3, 3), ("edge", 3, 1)]
+)
+def test_padding_made_of_the_input_needs_enough_of_it(mode, padding, smallest):
+    geometry = ConvGeometry(1, 1, padding=padding, padding_mode=mode)
+    assert geometry.output_shape((1, 1, smallest, smallest))[2] == smallest + 2 * padding
+    if smallest > 1:
+        with pytest.raises(ValueError, match=f"padding_mode='{mode}' needs an input larger"):
+            geometry.output_shape((1, 1, smallest, smallest - 1))
+
+
 @pytest.mark.parametrize("kernel", [1, 2, (3, 1), (2, 5)])
 @pytest.mark.parametrize("strides", [1, 2, (1, 3)])
 @pytest.mark.parametrize("padding", [0, (2, 1)])
@@ -70,7 +123,10 @@ BAD_ARGUMENTS = [  # argument, value, error
     ("padding", -1, ValueError),
     ("padding", (0, -2), ValueError),
     ("padding", (1, 1, 1), ValueError),
-    ("padding", "full", TypeError),
+    ("padding", 1.5, TypeError),
+    ("padding", ((0, 1), (2, -1)), ValueError),
+    ("padding", "full", ValueError),
+    ("padding_mode", "wrap", ValueError),
     ("dilation", 0, ValueError),
     ("dilation", None, TypeError),
     ("groups", 0, ValueError),
@@ -79,7 +135,6 @@ BAD_ARGUMENTS = [  # argument, value, error
     ("in_channels", -1, ValueError),
     ("in_channels", 3.0, TypeError),
     ("layout", "NHCW", ValueError),
-    ("layout", "NHWC", ValueError),
     ("layout", 4, ValueError),
 ]
 
@@ -89,7 +144,9 @@ def test_bad_arguments_are_named_with_their_value(name, value, error):
     arguments = {"channels": 4, "kernel_size": 3, name: value}
     with pytest.raises(error, match=name) as caught:
         ConvGeometry(**arguments)
-    item = value[-1] if isinstance(value, tuple) and len(value) == 2 and name != "channels" else value
+    item = value
+    while isinstance(item, tuple) and len(item) == 2 and name != "channels":
+        item = item[-1]  # the wrong one is the last
     assert f"{name}={item!r}" in str(caught.value)
     assert "expected" in str(caught.value)
 

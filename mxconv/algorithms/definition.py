@@ -25,7 +25,7 @@ def definition(F, x, weight, bias, geometry):
     if F is sym:
         _refuse_huge_graph(geometry)
     g = geometry.groups
-    planes = split(F, pad(F, x, geometry.padding), geometry.in_channels, axis=1)
+    planes = split(F, pad(F, x, geometry.margins), geometry.in_channels, axis=1)
     taps = _taps(F, dilate(F, weight, geometry.dilation), geometry)
     c_i, c_o = geometry.in_channels // g, geometry.channels // g
     outputs = [

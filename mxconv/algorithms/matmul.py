@@ -12,7 +12,7 @@ def matmul(F, x, weight, bias, geometry):
     """Convolve by a matrix product per group; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
     g = geometry.groups
     if geometry.pointwise:
-        met = every(F, pad(F, x, geometry.padding), geometry.strides)
+        met = every(F, pad(F, x, geometry.margins), geometry.strides)
         columns = met.reshape((0, 0, -1))
     else:
         met = _first_met(F, x, geometry)
@@ -39,6 +39,6 @@ def _first_met(F, x, geometry):
     It only lends its shape. The gradient is blocked before the padding, because in MXNet 1.9.1 a
     `BlockGrad` behind other operators can crash the eager backward pass.
     """
-    x = pad(F, F.BlockGrad(x), geometry.padding)
+    x = pad(F, F.BlockGrad(x), geometry.margins)
     end = tuple(1 - w or None for w in geometry.window)
     return every(F, x, geometry.strides, end=end)

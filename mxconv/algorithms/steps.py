@@ -3,13 +3,25 @@
 from ..reference import Split
 
 
-def pad(F, x, padding):
-    """x with `padding` rows and columns of zeros on either side."""
-    if padding == (0, 0):
+def pad(F, x, margins, mode="zeros"):
+    """x (n, c, h, w) with ((top, bottom), (left, right)) rows and columns around it."""
+    if margins == ((0, 0), (0, 0)):
         return x
-    p_h, p_w = padding
-    width = (0, 0, 0, 0, p_h, p_h, p_w, p_w)
-    return F.pad(x, mode="constant", constant_value=0, pad_width=width)
+    if mode == "circular":
+        for axis, (before, after) in zip((2, 3), margins):
+            x = _wrap(F, x, axis, before, after)
+        return x
+    (top, bottom), (left, right) = margins
+    width = (0, 0, 0, 0, top, bottom, left, right)
+    return F.pad(x, mode="constant" if mode == "zeros" else mode, constant_value=0, pad_width=width)
+
+
+def _wrap(F, x, axis, before, after):
+    """x with its last `before` slices in front of it, and its first `after` ones behind it."""
+    parts = [x.slice_axis(axis=axis, begin=-before, end=None)] if before else []
+    parts += [x]
+    parts += [x.slice_axis(axis=axis, begin=0, end=after)] if after else []
+    return F.concat(*parts, dim=axis)
 
 
 def dilate(F, kernel, dilation):
