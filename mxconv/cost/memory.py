@@ -1,0 +1,111 @@
+"""The bill of memory of one convolution, array by array."""
+
+from dataclasses import astuple, dataclass, fields, replace
+from math import prod
+
+from .. import _checks, dtypes
+
+ALGORITHMS = ("direct", "matmul", "definition")  # those whose arrays `bill` knows
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The elements of each array or, from `in_bytes`, its bytes; 0 for one that isn't made.
+
+    Attributes
+    ----------
+    input, weight, bias, output : int
+    padded : int
+        The input with its padding, where a copy of it is made.
+    columns : int
+        For 'matmul', all windows of the input: N c_i k_h k_w o_h o_w.
+    columns_copy : int
+        For 'matmul', the columns in the order in which the matrix product reads them.
+    products : int
+        For 'definition', a plane of products for each tap of the kernel: N c_o F times the size of
+        an output of stride 1. MXNet is asynchronous and may hold all before it adds them up.
+    """
+
+    input: int = 0
+    weight: int = 0
+    bias: int = 0
+    output: int = 0
+    padded: int = 0
+    columns: int = 0
+    columns_copy: int = 0
+    products: int = 0
+
+    @property
+    def total(self):
+        """All arrays together."""
+        return sum(astuple(self))
+
+    def in_bytes(self, dtype="float32"):
+        """The same arrays in bytes, for elements of a dtype."""
+        size = dtypes.as_dtype(dtype).itemsize
+        return Arrays(*(size * elements for elements in astuple(self)))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The arrays of a forward and a backward pass.
+
+    Not billed: what MXNet's operators hold in private (blocked copies, scratch), the transposed
+    copies of `layout='NHWC'`, and further copies of an array of the output's size.
+    """
+
+    forward: Arrays
+
+    @property
+    def kept(self):
+        """`Arrays` of the forward pass that the backward pass needs.
+
+        The input, the weight, and what an algorithm multiplies with the weight in the input's
+        place: the columns, or for each product the part of the input that its tap meets.
+        """
+        arrays = self.forward
+        return replace(arrays, bias=0, output=0, padded=0, columns=0)
+
+    @property
+    def gradients(self):
+        """`Arrays` of gradients: the output's, which backward gets, and those that it makes."""
+        return replace(self.forward, padded=0, products=0)
+
+    @property
+    def backward(self):
+        """What is kept and the gradients, together."""
+        return self.kept.total + self.gradients.total
+
+    def rows(self):
+        """Rows of text and elements: each array that is made, and the totals."""
+        parts = {"forward": self.forward, "kept": self.kept, "gradients": self.gradients}
+        names = [field.name for field in fields(Arrays) if getattr(self.forward, field.name)]
+        return [
+            ("elements", *parts),
+            *((name, *(getattr(part, name) for part in parts.values())) for name in names),
+            ("total", *(part.total for part in parts.values())),
+            ("bytes in float32", *(part.in_bytes().total for part in parts.values())),
+        ]
+
+
+def bill(geometry, input_shape, output_shape, use_bias, algorithm):
+    """The `Memory` of a convolution; shapes are (N, C, H, W), and c_i is known."""
+    _checks.choice("algorithm", algorithm, ALGORITHMS)
+    N, c_i, h, w = input_shape
+    H, W = (size + sum(margin) for size, margin in zip((h, w), geometry.margins))
+    arrays = {
+        "input": prod(input_shape),
+        "weight": prod(geometry.weight_shape),
+        "bias": geometry.channels if use_bias else 0,
+        "output": prod(output_shape),
+    }
+    if geometry.padded_apart or ((H, W) != (h, w) and algorithm != "direct"):
+        arrays["padded"] = N * c_i * H * W
+    if algorithm == "matmul":
+        arrays["columns"] = N * c_i * prod(geometry.kernel_size) * prod(output_shape[2:])
+        arrays["columns_copy"] = arrays["columns"]
+    elif algorithm == "definition":
+        k_h, k_w = geometry.window  # dilation puts zeros between the taps, and they are multiplied
+        taps = geometry.channels * c_i // geometry.groups * k_h * k_w
+        arrays["products"] = N * taps * (H - k_h + 1) * (W - k_w + 1)
+    return Memory(Arrays(**arrays))

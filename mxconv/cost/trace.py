@@ -1,0 +1,121 @@
+"""The operators that a network runs for an input of some shape.
+
+The network is called with a Symbol, as MXNet does itself when it is hybridized. That needs neither
+data nor parameters, changes nothing, shows a shared layer at each of its uses, and leaves out
+nothing that the network computes.
+"""
+
+import json
+from ast import literal_eval
+from collections import defaultdict
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from mxnet import MXNetError, sym
+from mxnet.util import is_np_array
+
+from ..layer import MultiChannelConv2D
+
+
+class Node(NamedTuple):
+    """An operator: its name, its attributes, the shapes around it, the variable of its weight."""
+
+    operator: str
+    name: str
+    attributes: dict
+    inputs: list
+    outputs: list
+    weight: str
+
+
+def trace(net, input_shape):
+    """The network's operators as a list of `Node`, each after those that it takes its inputs from.
+
+    Raises
+    ------
+    TypeError
+        A network that a Symbol can't pass through.
+    ValueError
+        An input shape that it can't take.
+    """
+    entries = _outputs(net).get_internals()
+    try:
+        _, shapes, _ = entries.infer_shape(data=input_shape)
+    except MXNetError as error:
+        raise ValueError(f"the network can't take input_shape={input_shape}: {error}") from error
+    if shapes is None:
+        raise ValueError(f"input_shape={input_shape} leaves shapes in the network undecided")
+    graph = json.loads(entries.tojson())
+    nodes = graph["nodes"]
+    shape_of = {(i, output): shape for (i, output, _), shape in zip(graph["heads"], shapes)}
+    outputs = defaultdict(list)
+    for (i, _), shape in shape_of.items():
+        outputs[i].append(shape)
+    return [
+        Node(
+            operator=node["op"],
+            name=node["name"],
+            attributes={key: _value(text) for key, text in node.get("attrs", {}).items()},
+            inputs=[shape_of.get((source, output)) for source, output, _ in node["inputs"]],
+            outputs=outputs[i],
+            weight=_variable(nodes, node["inputs"][1][0]) if len(node["inputs"]) > 1 else "",
+        )
+        for i, node in enumerate(nodes)
+        if node["op"] != "null"
+    ]
+
+
+def blocks(net):
+    """The block and all blocks in it."""
+    yield net
+    for child in net._children.values():
+        yield from blocks(child)
+
+
+def _outputs(net):
+    """What the network makes of a Symbol named 'data', all outputs in one Symbol."""
+    data = sym.var("data")
+    with _one_operator_each(net):
+        try:
+            outputs = net(data.as_np_ndarray() if is_np_array() else data)
+            return sym.Group([output.as_nd_ndarray() for output in _flat(outputs)])
+        except Exception as error:  # whatever a block raises that expected an array
+            raise TypeError(
+                f"{type(net).__name__} can't be counted: expected a network of one input that can "
+                f"be hybridized, received one that fails on a Symbol: {error}"
+            ) from error
+
+
+@contextmanager
+def _one_operator_each(net):
+    """Have every convolution traced as one operator, and not as the steps of its algorithm."""
+    layers = [block for block in blocks(net) if isinstance(block, MultiChannelConv2D)]
+    chosen = {layer: layer._algorithm for layer in layers}
+    try:
+        for layer in chosen:
+            layer._algorithm = "direct"  # not by its setter, which drops the layer's graph
+        yield
+    finally:
+        for layer, algorithm in chosen.items():
+            layer._algorithm = algorithm
+
+
+def _flat(outputs):
+    if isinstance(outputs, (list, tuple)):
+        return [item for output in outputs for item in _flat(output)]
+    return [outputs]
+
+
+def _value(text):
+    """An attribute, which the graph has as text: a number, a tuple, a truth value, or that text."""
+    try:
+        return literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _variable(nodes, i):
+    """The name of the variable that node i is, or is made of first."""
+    while nodes[i]["inputs"]:
+        i = nodes[i]["inputs"][0][0]
+    return nodes[i]["name"]
