@@ -1,22 +1,33 @@
 """The multi-channel convolution of *Dive into Deep Learning*, as functions and as a Gluon layer."""
 
 from . import _compat  # noqa: F401  (first: it readies NumPy for MXNet)
+from .compose import compose
+from .cost import cost
+from .factor import decompose, factor
 from .geometry import ConvGeometry
 from .layer import MultiChannelConv2D
+from .matrix import toeplitz
 from .reference import (
     corr2d,
     corr2d_multi_in,
     corr2d_multi_in_out,
     corr2d_multi_in_out_1x1,
 )
+from .rounding import rounding_bound
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ConvGeometry",
     "MultiChannelConv2D",
+    "compose",
     "corr2d",
     "corr2d_multi_in",
     "corr2d_multi_in_out",
     "corr2d_multi_in_out_1x1",
+    "cost",
+    "decompose",
+    "factor",
+    "rounding_bound",
+    "toeplitz",
 ]

@@ -116,3 +116,18 @@ def one_by_one(X, K):
             "corr2d_multi_in_out_1x1: MXNet multiplies matrices of float32 and float64, and of "
             f"float16 on a GPU; received {np.dtype(X.dtype)} on {X.context}"
         )
+
+
+def kernel(name, value):
+    """`value`, which has to be an NDArray of four axes that MXNet can convolve with."""
+    if ndarray(name, value).ndim != 4 or 0 in value.shape:
+        raise ValueError(
+            f"{name} has the wrong shape: expected a kernel of shape {K_AXES[4]}, received "
+            f"{name}.shape={value.shape}"
+        )
+    if not dtypes.has_matrix_product(value.dtype, value.context):
+        raise TypeError(
+            f"{name} has the wrong dtype: MXNet convolves float32 and float64, and float16 on a "
+            f"GPU; received {dtypes.name_of(value.dtype)} on {value.context}"
+        )
+    return value

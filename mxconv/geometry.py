@@ -96,6 +96,14 @@ class ConvGeometry:
         even = all(before == after for before, after in margins)
         return tuple(before for before, _ in margins) if even else margins
 
+    @classmethod
+    def of_operator(cls, attributes):
+        """The geometry of MXNet's operator `Convolution`, from its two-dimensional attributes."""
+        names = {"strides": "stride", "padding": "pad", "dilation": "dilate", "groups": "num_group"}
+        names["layout"] = "layout"
+        given = {ours: attributes[name] for ours, name in names.items() if attributes.get(name)}
+        return cls(attributes["num_filter"], attributes["kernel"], **given)
+
     def with_in_channels(self, in_channels):
         """The same geometry for a known number of input channels."""
         return replace(self, in_channels=in_channels)

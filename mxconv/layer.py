@@ -150,8 +150,7 @@ class MultiChannelConv2D(nn.Conv2D):
     @property
     def geometry(self):
         """The layer's `ConvGeometry`, with the input channels that its weight has by now."""
-        axis = self._geometry.layout.index("C")
-        c_i = max(0, self.weight.shape[axis]) * self._geometry.groups  # -1 is unknown in NumPy mode
+        c_i = _in_channels(self._geometry, self.weight)
         if c_i != self._geometry.in_channels:
             self._geometry = self._geometry.with_in_channels(c_i)
         return self._geometry
@@ -208,7 +207,7 @@ class MultiChannelConv2D(nn.Conv2D):
             )
         self.geometry.output_shape(x.shape)
         dtype, context = x.dtype, x.context
-        if dtype != self.weight.dtype:
+        if dtype != dtypes.as_dtype(self.weight.dtype):  # which a Parameter may hold as a name
             raise TypeError(
                 f"expected an input of the parameters' dtype {dtypes.name_of(self.weight.dtype)}, "
                 f"received {dtypes.name_of(dtype)}: convert with x.astype(...), or the layer with "
@@ -273,6 +272,19 @@ class MultiChannelConv2D(nn.Conv2D):
         if self._algorithm != "auto":
             text += f", algorithm={self._algorithm}"
         return text + ")"
+
+
+def geometry_of(layer):
+    """The `ConvGeometry` of a `MultiChannelConv2D` or an `nn.Conv2D`."""
+    if isinstance(layer, MultiChannelConv2D):
+        return layer.geometry
+    geometry = ConvGeometry.of_operator(layer._kwargs)
+    return geometry.with_in_channels(_in_channels(geometry, layer.weight))
+
+
+def _in_channels(geometry, weight):
+    """The input channels that a weight has, or 0 while they are unknown (-1 in NumPy mode)."""
+    return max(0, weight.shape[geometry.layout.index("C")]) * geometry.groups
 
 
 def _initializer(name, value):

@@ -6,7 +6,7 @@ from typing import Tuple
 
 from ..algorithms import resolve
 from ..geometry import ConvGeometry
-from ..layer import MultiChannelConv2D
+from ..layer import MultiChannelConv2D, geometry_of
 from .memory import Memory, bill
 from .text import aligned
 
@@ -77,23 +77,8 @@ class ConvolutionCost:
 
 def layer_cost(layer, input_shape):
     """The `ConvolutionCost` of an `nn.Conv2D` or a `MultiChannelConv2D`."""
-    if isinstance(layer, MultiChannelConv2D):
-        geometry, algorithm = layer.geometry, layer.algorithm
-    else:
-        geometry, algorithm = operator_geometry(layer._kwargs), "direct"
-        c_i = max(0, layer.weight.shape[geometry.layout.index("C")]) * geometry.groups
-        geometry = geometry.with_in_channels(c_i)
-    return convolution_cost(geometry, input_shape, layer.bias is not None, algorithm)
-
-
-def operator_geometry(attributes):
-    """The geometry of MXNet's operator `Convolution`; None where it isn't two-dimensional."""
-    if len(attributes["kernel"]) != 2:
-        return None
-    names = {"strides": "stride", "padding": "pad", "dilation": "dilate", "groups": "num_group"}
-    names["layout"] = "layout"
-    given = {ours: attributes[theirs] for ours, theirs in names.items() if attributes.get(theirs)}
-    return ConvGeometry(attributes["num_filter"], attributes["kernel"], **given)
+    algorithm = layer.algorithm if isinstance(layer, MultiChannelConv2D) else "direct"
+    return convolution_cost(geometry_of(layer), input_shape, layer.bias is not None, algorithm)
 
 
 def convolution_cost(geometry, input_shape, use_bias=False, algorithm="direct"):

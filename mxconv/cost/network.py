@@ -6,14 +6,7 @@ from typing import Tuple
 
 from ..geometry import ConvGeometry
 from ..layer import MultiChannelConv2D
-from .convolution import (
-    Backward,
-    ConvolutionCost,
-    Operations,
-    convolution_cost,
-    layer_cost,
-    operator_geometry,
-)
+from .convolution import Backward, ConvolutionCost, Operations, convolution_cost, layer_cost
 from .text import aligned
 from .trace import blocks, trace
 
@@ -136,8 +129,10 @@ def _node_cost(node, block):
         return layer_cost(block, _layer_input(block.geometry, node.inputs[0]))
     use_bias = not node.attributes.get("no_bias")
     if node.operator == "Convolution":
-        geometry = operator_geometry(node.attributes)
-        return geometry and convolution_cost(geometry, node.inputs[0], use_bias)
+        if len(node.attributes["kernel"]) != 2:
+            return None
+        geometry = ConvGeometry.of_operator(node.attributes)
+        return convolution_cost(geometry, node.inputs[0], use_bias)
     if node.operator == "FullyConnected":
         shape = node.inputs[0]
         units = prod(shape[1:]) if node.attributes.get("flatten", True) else shape[-1]
