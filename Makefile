@@ -1,0 +1,37 @@
+# PYTHON=/path/to/python names the Python to use; otherwise tools/find_python looks for one.
+# ARGS="-k 1x1" passes arguments to pytest.
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+help:
+	@echo "make book    run the chapter and the examples, compare every output with the book's"
+	@echo "make test    run the tests"
+	@echo "make clean   remove $(VENV) and what building left"
+	@echo "The first two make $(VENV) by themselves, with the first suitable Python they find"
+	@echo "or the one that PYTHON=/path/to/python names."
+
+book: installed-examples
+	@$(RUN) examples/run_all.py
+
+test: installed-test
+	@$(RUN) -m pytest $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# A make of its own, since making the environment anew removes the stamps that say what is in it.
+# -I keeps the folder mxconv/ itself, with its module names, off the search path.
+installed-%: venv
+	@$(MAKE) --silent $(VENV)/installed-$*
+	@$(RUN) -I mxconv/_compat.py
+
+venv:
+	@tools/make_venv $(VENV) "$(PYTHON)"
+
+$(VENV)/installed-%: setup.py requirements.txt
+	@echo "installing mxconv and its libraries into $(VENV) (about a minute)"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch $@
+
+.PHONY: help book test clean venv
