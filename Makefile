@@ -6,12 +6,16 @@ RUN := $(VENV)/bin/python
 help:
 	@echo "make book    run the chapter and the examples, compare every output with the book's"
 	@echo "make test    run the tests"
+	@echo "make page    write examples/output/page.html, where every sum can be clicked"
 	@echo "make clean   remove $(VENV) and what building left"
-	@echo "The first two make $(VENV) by themselves, with the first suitable Python they find"
+	@echo "All but the last make $(VENV) by themselves, with the first suitable Python they find"
 	@echo "or the one that PYTHON=/path/to/python names."
 
 book: installed-examples
 	@$(RUN) examples/run_all.py
+
+page: installed-examples
+	@$(RUN) examples/page.py
 
 test: installed-test
 	@$(RUN) -m pytest $(ARGS)
@@ -34,4 +38,4 @@ $(VENV)/installed-%: setup.py requirements.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	@touch $@
 
-.PHONY: help book test clean venv
+.PHONY: help book page test clean venv

@@ -35,6 +35,7 @@ setup(
     author="The mxconv authors",
     license="Apache-2.0",
     packages=find_packages(include=["mxconv*"]),
+    package_data={"mxconv.draw": ["page.html"]},
     python_requires=">=3.8,<3.13",
     install_requires=runtime,
     # An extra repeats the bound on numpy: without it a later `pip install` could lift numpy to 2.

@@ -1,12 +1,15 @@
 """The documentation is run: its code, its outputs, and the numbers in its text."""
 
+import ast
 import doctest
 import re
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+HERE = Path(__file__).resolve().parent
+README = HERE.parent / "README.md"
+DOCS = HERE.parent / "docs"
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.-])(?:\d+\.\d+|\d{3,})(?![\w%])")
 
@@ -17,10 +20,10 @@ def examples(page):
     return doctest.DocTestParser().get_doctest(code, {}, "page", "page", 0)
 
 
-@pytest.mark.parametrize("name", ["exercises.md"])
+@pytest.mark.parametrize("name", ["exercises.md", "migration.md"])
 def test_the_code_on_the_page_prints_what_the_page_says(name):
     test = examples((DOCS / name).read_text(encoding="utf-8"))
-    assert len(test.examples) > 20
+    assert len(test.examples) > 10
     report = []
     results = doctest.DocTestRunner(verbose=False).run(test, out=report.append)
     assert results.failed == 0, "".join(report)
@@ -35,3 +38,32 @@ def test_every_number_in_the_text_is_one_that_the_code_prints():
     assert len(numbers) >= 5
     known = set(re.findall(r"\d+\.\d+|\d+", printed))
     assert [number for number in numbers if number not in known] == []
+
+
+def test_the_readmes_examples_print_what_it_says(capsys):
+    """Each Python block is followed by the block of what it prints, if it prints anything."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    namespace, checked = {}, 0
+    for (language, code), (following, expected) in zip(fences, fences[1:] + [("", "")]):
+        if language == "python":
+            exec(code, namespace)
+            printed = capsys.readouterr().out
+            if printed:
+                assert not following and printed == expected
+                checked += 1
+    assert checked >= 3
+
+
+def test_every_row_of_the_readmes_comparison_names_its_test():
+    named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?` \|$", README.read_text("utf-8"), re.MULTILINE)
+    assert len(named) >= 14
+    for file, function in named:
+        tree = ast.parse((HERE / file).read_text("utf-8"))
+        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        assert function in functions if function else any(f.startswith("test_") for f in functions)
+
+
+def test_links_lead_somewhere():
+    for page in [README, *DOCS.glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"

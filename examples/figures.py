@@ -1,0 +1,38 @@
+"""The chapter's two figures, and the general case of the first, drawn of arrays that are computed.
+
+They go to ``output/``, as SVG and as PNG; with ``--docs`` to ``docs/figures/``, where the
+repository keeps them.
+"""
+import argparse
+from pathlib import Path
+
+from cell_2 import K, X
+import cell_4
+from mxconv import draw
+from mxnet import nd
+
+HERE = Path(__file__).resolve().parent
+PIXELS = nd.stack(X[0], X[1], X[1] + 1)                   # a third channel in the chapter's manner
+MIX = nd.array([[0, 1, 2], [3, 4, 5]]).reshape((2, 3, 1, 1))
+
+FIGURES = {
+    "multi_in": lambda path: draw.multi_in(X, K, path),
+    "one_by_one": lambda path: draw.one_by_one(PIXELS, MIX, path),
+    "general": lambda path: draw.multi_in(X, cell_4.K, path, output_channel=1, element=(1, 0),
+                                          strides=(1, 2), padding=1),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--docs", action="store_true", help="write to docs/figures/ instead")
+    directory = HERE.parent / "docs" / "figures" if parser.parse_args().docs else HERE / "output"
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, figure in FIGURES.items():
+        for suffix in (".svg", ".png"):
+            figure(directory / (name + suffix))
+            print("wrote %s" % (directory / (name + suffix)))
+
+
+if __name__ == "__main__":
+    main()

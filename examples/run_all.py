@@ -1,0 +1,79 @@
+"""Run the chapter: its cells, compared with the book, its problems, its figures, and real uses.
+
+Every script runs in a process of its own. The exit status is 0 only if every cell printed what
+``expected/`` holds and every other script, which checks its own results, succeeded.
+"""
+import argparse
+import ast
+import difflib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CELLS = [f"cell_{n}" for n in range(1, 8)]
+OTHERS = [f"problem_{n}" for n in range(1, 7)] + ["figures", "page", "edges", "digits"]
+LIMIT = 300  # seconds one script may take
+
+
+def title(name):
+    """The first line of the script's docstring."""
+    source = (HERE / f"{name}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)).splitlines()[0]
+
+
+def run(name, stdout=None):
+    """Run one script to its end: ``(problem, output)``, where None means no problem.
+
+    Its standard error always goes to the terminal, and so does its output, unless `stdout` is a
+    pipe: then the output is returned.
+    """
+    command = [sys.executable, "-u", str(HERE / f"{name}.py")]
+    try:
+        done = subprocess.run(command, stdout=stdout, universal_newlines=True, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return f"took more than {LIMIT} s", ""
+    problem = f"exit status {done.returncode}" if done.returncode else None
+    return problem, done.stdout
+
+
+def run_cell(name):
+    """Run a cell, show what it prints, and compare: the problem, or None."""
+    problem, output = run(name, subprocess.PIPE)
+    output = output.strip("\n")
+    print(output or "(prints nothing)")
+    expected = (HERE / "expected" / f"{name}.txt").read_text().strip("\n")
+    if problem is None and output != expected:
+        problem = "differs from the book"
+        print(*difflib.unified_diff(expected.splitlines(), output.splitlines(),
+                                    "the book", f"{name}.py", lineterm=""), sep="\n")
+    return problem
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=CELLS + OTHERS,
+                        help="run these only: %(choices)s")
+    names = parser.parse_args().only or CELLS + OTHERS
+
+    results, seconds = {}, {}
+    for name in names:
+        print(f"== {name}: {title(name)}", flush=True)
+        start = time.time()
+        problem = run_cell(name) if name in CELLS else run(name)[0]
+        results[name], seconds[name] = problem or "ok", time.time() - start
+        print(flush=True)
+
+    longest, widest = max(map(len, names)), max(map(len, results.values()))
+    for name, result in results.items():
+        print(f"{name:{longest}}  {result:{widest}}  {seconds[name]:6.1f} s  {title(name)}")
+    others = [results[name] for name in results if name in OTHERS]
+    print(f"problems, figures and uses: {others.count('ok')} of {len(others)} checked")
+    cells = [results[name] for name in results if name in CELLS]
+    print(f"book: {cells.count('ok')} of {len(cells)} reproduced")
+    return set(results.values()) != {"ok"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

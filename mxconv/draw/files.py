@@ -1,0 +1,39 @@
+"""Where a drawing goes: a path that is checked before the work, and written all at once."""
+
+import os
+from pathlib import Path
+
+
+def writable(path, suffixes):
+    """`path` as a `Path` with one of `suffixes`, in a directory that exists.
+
+    Raises
+    ------
+    TypeError
+        Neither a string nor a path.
+    ValueError
+        Another suffix, no such directory, or the path of a directory.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path has the wrong type: expected a str or Path, received path={path!r}")
+    path = Path(path)
+    received = f"received path={str(path)!r}"
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"expected a path that ends in {' or '.join(suffixes)}, {received}")
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no directory {str(path.parent)!r} to write to, {received}")
+    if path.is_dir():
+        raise ValueError(f"expected the path of a file, not of a directory, {received}")
+    return path
+
+
+def write(path, data):
+    """Write bytes to `path`: a reader sees the old file or the new one, never a part."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    except BaseException:
+        if beside.exists():
+            beside.unlink()
+        raise

@@ -1,0 +1,342 @@
+"""The figures, read back from the SVG and laid out again, against the oracle."""
+
+import io
+import re
+import runpy
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import oracle
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
+from mxnet import nd
+
+from mxconv import draw
+from mxconv.draw.figures import SHADES
+from mxconv.draw.files import write
+from mxconv.draw.paint import INK
+from mxconv.draw.sums import number
+
+ROOT = Path(__file__).resolve().parents[1]
+SVG = "{http://www.w3.org/2000/svg}"
+X = nd.array([[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
+K = nd.array([[[0, 1], [2, 3]], [[1, 2], [3, 4]]])
+CASES = [  # shapes of X and K, strides, padding, dilation, output channel, element
+    ((2, 3, 3), (2, 2, 2), (1, 1), (0, 0), (1, 1), 0, (1, 1)),
+    ((1, 1, 1), (1, 1, 1, 1), (1, 1), (0, 0), (1, 1), 0, (0, 0)),
+    ((1, 6, 4), (3, 1, 3, 2), (1, 1), (0, 0), (1, 1), 2, (3, 0)),
+    ((3, 5, 5), (2, 3, 3, 3), (2, 2), (1, 1), (1, 1), 1, (0, 2)),
+    ((2, 4, 6), (4, 2, 2, 3), (2, 1), (0, 2), (1, 1), 3, (1, 7)),
+    ((2, 2, 3), (1, 2, 3, 1), (1, 2), (1, 0), (1, 1), 0, (1, 1)),
+    ((4, 7, 7), (2, 4, 2, 2), (1, 2), (1, 1), (3, 2), 0, (2, 3)),
+    ((3, 10, 8), (3, 1, 1), (1, 1), (0, 1), (1, 1), 0, (9, 0)),
+]
+
+
+def integers(shape):
+    return nd.array(np.random.randint(-9, 10, shape))
+
+
+def value(text):
+    """The number that a cell shows."""
+    return float(text.replace("−", "-"))
+
+
+def evaluated(text):
+    """Both sides of a sum that is spelled out."""
+    left, right = re.split("[=≈]", text.replace("×", "*").replace("−", "-"))
+    return eval(left), float(right)
+
+
+class Figure:
+    """An SVG: its texts, the shaded ones by name, the sums, the number of dashed cells."""
+
+    def __init__(self, path):
+        root = ElementTree.parse(str(path)).getroot()
+        groups = {group.get("id"): group for group in root.iter(SVG + "g")}
+        named = {
+            name: "".join(text.text for text in group.iter(SVG + "text"))
+            for name, group in groups.items() if name and "." in name
+        }
+        self.texts = [text.text for text in root.iter(SVG + "text")]
+        self.sums = [named.pop(name) for name in sorted(named) if name.startswith("sum")]
+        self.named = named
+        self.dashed = sum("dasharray" in path.get("style", "") for path in root.iter(SVG + "path"))
+
+    def shaded(self, plane):
+        """Where a plane's shaded numbers are, [[row, column], ...], and what they show."""
+        names = [name for name in self.named if re.match(re.escape(plane) + r"\.\d+\.\d+$", name)]
+        places = [[int(part) for part in name.split(".")[-2:]] for name in names]
+        return places, [value(self.named[name]) for name in names]
+
+
+def test_the_chapters_first_figure(tmp_path):
+    draw.multi_in(X, K, tmp_path / "figure.svg")
+    figure = Figure(tmp_path / "figure.svg")
+    assert figure.sums == ["(1×1+2×2+4×3+5×4)+(0×0+1×1+3×2+4×3) = 56"]
+    corner = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert figure.shaded("X.1") == (corner, [1, 2, 4, 5])
+    assert figure.shaded("X.0") == (corner, [0, 1, 3, 4])
+    assert figure.shaded("K.0.1") == (corner, [1, 2, 3, 4])
+    assert figure.shaded("K.0.0") == (corner, [0, 1, 2, 3])
+    assert figure.shaded("P.1") == ([[0, 0]], [37])
+    assert figure.shaded("P.0") == ([[0, 0]], [19])
+    assert figure.shaded("Y.0") == ([[0, 0]], [56])
+    assert len(figure.named) == 4 * 4 + 3
+    for text in ["X[0]", "X[1]", "K[0]", "K[1]", "X[1] ∗ K[1]", "Y", "72", "104", "120", "+"]:
+        assert text in figure.texts
+    assert figure.texts.count("∗") == 2 and figure.texts.count("=") == 3
+    assert figure.dashed == 0
+
+
+def test_the_chapters_second_figure(tmp_path):
+    x, k = integers((3, 3, 3)), integers((2, 3, 1, 1))
+    draw.one_by_one(x, k, tmp_path / "figure.svg", element=(2, 1))
+    figure = Figure(tmp_path / "figure.svg")
+    y = oracle.convolve(x.asnumpy()[None], k.asnumpy())[0]
+    for c in range(3):
+        assert figure.shaded(f"X.{c}") == ([[2, 1]], [x[c, 2, 1].asscalar()])
+    for o in range(2):
+        assert figure.shaded(f"Y.{o}") == ([[2, 1]], [y[o, 2, 1]])
+        for c in range(3):
+            assert figure.shaded(f"K.{o}.{c}") == ([[0, 0]], [k[o, c, 0, 0].asscalar()])
+    assert [text.split(": ")[0] for text in figure.sums] == ["Y[1]", "Y[0]"]
+    for o, text in zip((1, 0), figure.sums):
+        assert evaluated(text.split(": ")[1]) == (y[o, 2, 1], y[o, 2, 1])
+    assert len(figure.named) == 3 + 2 * 3 + 2
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_is_shaded_is_the_oracles(case, tmp_path):
+    x_shape, k_shape, strides, padding, dilation, o, (i, j) = case
+    x, k = integers(x_shape), integers(k_shape)
+    draw.multi_in(x, k, tmp_path / "figure.svg", o, (i, j), strides, padding, dilation)
+    figure = Figure(tmp_path / "figure.svg")
+    x, k = x.asnumpy(), k.asnumpy().reshape((-1,) + k_shape[-3:])
+    seen = oracle.windows(x[None], k.shape[2:], strides, padding, dilation)[0, :, i, j]
+    rows = i * strides[0] + dilation[0] * np.arange(k.shape[2])
+    columns = j * strides[1] + dilation[1] * np.arange(k.shape[3])
+    parts = [(seen[c] * k[o, c]).sum() for c in range(len(x))]
+    for c in range(len(x)):
+        places, values = figure.shaded(f"X.{c}")
+        assert places == [[row, column] for row in rows for column in columns]
+        assert values == list(seen[c].flat)
+        assert figure.shaded(f"K.{o}.{c}")[1] == list(k[o, c].flat)
+        if len(x) > 1:
+            assert figure.shaded(f"P.{c}") == ([[i, j]], [parts[c]])
+    y = oracle.convolve(x[None], k, None, strides, padding, dilation)[0]
+    assert figure.shaded(f"Y.{o}") == ([[i, j]], [y[o, i, j]])
+    assert evaluated(*figure.sums) == (y[o, i, j], y[o, i, j])
+    h, w = (size + 2 * p for size, p in zip(x.shape[1:], padding))
+    assert figure.dashed == len(x) * (h * w - x[0].size)
+    shown = [value(text) for text in figure.texts if re.fullmatch("−?[0-9]+", text)]
+    planes = [np.pad(x, [(0, 0)] + [(p, p) for p in padding]), k, y]
+    if len(x) > 1:
+        planes += [oracle.convolve(x[None, c : c + 1], k[o : o + 1, c : c + 1], None, strides,
+                                   padding, dilation) for c in range(len(x))]
+    assert sorted(shown) == sorted(v for plane in planes for v in plane.flat)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "int32", "uint8"])
+def test_every_dtype_can_be_drawn(dtype, tmp_path):
+    draw.multi_in(X.astype(dtype), K.astype(dtype), tmp_path / "figure.svg")
+    assert Figure(tmp_path / "figure.svg").shaded("Y.0") == ([[0, 0]], [56])
+
+
+def floats(shape):
+    return nd.random.normal(shape=shape)
+
+
+FIGURES = {
+    "the chapter's": lambda path: draw.multi_in(X, K, path),
+    "tiny": lambda path: draw.multi_in(nd.ones((1, 1, 1)), nd.ones((1, 1, 1)), path),
+    "outputs as high as inputs": lambda path: draw.multi_in(
+        floats((3, 2, 2)), floats((2, 3, 1, 1)), path
+    ),
+    "a long sum": lambda path: draw.multi_in(floats((2, 5, 5)), floats((1, 2, 5, 5)), path),
+    "floats": lambda path: draw.multi_in(
+        floats((3, 5, 4)), floats((3, 3, 3, 2)), path, 2, (1, 0), 2, 1
+    ),
+    "large": lambda path: draw.multi_in(
+        1e5 * floats((4, 10, 10)), floats((2, 4, 2, 3)), path, 0, (8, 7)
+    ),
+    "1x1": lambda path: draw.one_by_one(floats((3, 3, 3)), floats((4, 3, 1, 1)), path),
+}
+
+
+def luminance(colour):
+    """Relative luminance as WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    return np.dot([0.2126, 0.7152, 0.0722], linear)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_is_cut_off_crowded_or_pale(name):
+    figure = FIGURES[name](None)
+    axes, = figure.axes
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = [text.get_text() for text in axes.texts]
+    boxes = np.array([text.get_window_extent(canvas.get_renderer()).extents for text in axes.texts])
+    cells = np.array([cell.get_window_extent().extents for cell in axes.patches])
+    cut_off = (boxes[:, :2] < 0) | (boxes[:, 2:] > figure.bbox.size)
+    assert not cut_off.any(), np.array(texts)[cut_off.any(axis=1)]
+    crowded = np.triu(overlap(boxes, boxes), 1)
+    assert not crowded.any(), [(texts[i], texts[j]) for i, j in np.argwhere(crowded)]
+    assert overlap(boxes, cells).sum(axis=1).max() == 1  # a number stays in its cell
+    backs = {text.get_bbox_patch().get_facecolor() for text in axes.texts if text.get_bbox_patch()}
+    backs |= {cell.get_facecolor() for cell in axes.patches}
+    assert {text.get_color() for text in axes.texts} == {INK}
+    for back in backs:
+        assert (luminance(back) + 0.05) / (luminance(to_rgb(INK)) + 0.05) > 7
+
+
+def overlap(boxes, others):
+    """Which of the boxes (x0, y0, x1, y1) overlap which of the others, as a matrix."""
+    a, b = boxes[:, None], others[None]
+    return ((a[..., :2] < b[..., 2:]) & (b[..., :2] < a[..., 2:])).all(axis=-1)
+
+
+def test_png_has_the_figures_size(tmp_path):
+    figure = draw.multi_in(X, K, str(tmp_path / "figure.PNG"))
+    data = (tmp_path / "figure.PNG").read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    size = struct.unpack(">II", data[16:24])
+    assert size == tuple(int(inches * 150) for inches in figure.get_size_inches())
+    assert min(size) > 500
+    pixels = (255 * imread(io.BytesIO(data))[..., :3]).round().astype(int)
+    for colour in ("#ffffff", SHADES[0]):
+        assert (pixels == np.multiply(255, to_rgb(colour)).round()).all(axis=-1).mean() > 0.05
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_the_same_arrays_give_the_same_file(suffix, tmp_path):
+    for name in ("a", "b"):
+        draw.one_by_one(X, nd.ones((2, 2, 1, 1)), tmp_path / (name + suffix))
+    data = (tmp_path / ("a" + suffix)).read_bytes()
+    assert data == (tmp_path / ("b" + suffix)).read_bytes()
+    assert b"date" not in data.lower()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a" + suffix, "b" + suffix]
+
+
+def test_the_users_style_stays_and_does_not_show(tmp_path):
+    draw.multi_in(X, K, tmp_path / "a.svg")
+    with matplotlib.rc_context({"patch.linewidth": 9, "figure.facecolor": "black"}):
+        draw.multi_in(X, K, tmp_path / "b.svg")
+        assert matplotlib.rcParams["patch.linewidth"] == 9
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "given, text",
+    [
+        (3, "3"), (-3, "−3"), (0, "0"), (-0.0, "0"), (999999, "999999"), (1e6, "1e6"),
+        (-2.5e12, "−2.5e12"), (0.5, "0.5"), (1 / 3, "0.333"), (-1234.5, "−1234"),
+        (1e-5, "1e−5"), (-0.000123456, "−0.000123"), (np.nan, "nan"), (-np.inf, "−inf"),
+    ],
+)
+def test_numbers_are_short(given, text):
+    assert number(np.float64(given)) == text
+
+
+@pytest.mark.parametrize(
+    "x, k, text",
+    [
+        ([[[1, -2]]], [[[-3, 4]]], "1×(−3)+(−2)×4 = −11"),
+        ([[[0.5]], [[-1]]], [[[2]], [[0.25]]], "(−1)×0.25+0.5×2 = 0.75"),
+        ([[[0.1]]], [[[3]]], "0.1×3 = 0.3"),
+        ([[[1.23456]]], [[[2]]], "1.23×2 ≈ 2.47"),
+        ([[[1e30, 1]]], [[[1, 1]]], "1e30×1+1×1 = 1e30"),
+        ([[[np.inf, 2]]], [[[1, 3]]], "inf×1+2×3 = inf"),
+        ([[[np.nan, 2]]], [[[1, 3]]], "nan×1+2×3 = nan"),
+    ],
+)
+def test_sums_are_spelled_out(x, k, text, tmp_path):
+    draw.multi_in(nd.array(x), nd.array(k), tmp_path / "figure.svg")
+    assert Figure(tmp_path / "figure.svg").sums == [text]
+
+
+BAD = [  # function, arguments, the error, what its message has to say
+    ("multi_in", (X.asnumpy(), K), TypeError, ["X", "numpy.ndarray"]),
+    ("multi_in", (X, K.asnumpy().tolist()), TypeError, ["K", "list"]),
+    ("multi_in", (X[0], K), ValueError, ["(3, 3)", "(c_i, h, w)"]),
+    ("multi_in", (X, K[0]), ValueError, ["(2, 2)", "(c_o, c_i, k_h, k_w)"]),
+    ("multi_in", (X[:1], K), ValueError, ["1 channels", "2", "(1, 3, 3)"]),
+    ("multi_in", (X, nd.ones((2, 4, 1))), ValueError, ["larger", "(4, 1)"]),
+    ("multi_in", (nd.ones((1, 11, 3)), nd.ones((1, 1, 1))), ValueError, ["10", "(1, 11, 3)"]),
+    ("multi_in", (nd.ones((5, 3, 3)), nd.ones((5, 1, 1))), ValueError, ["4 input", "(5, 3, 3)"]),
+    ("multi_in", (X, nd.ones((5, 2, 1, 1))), ValueError, ["4 input", "(5, 2, 1, 1)"]),
+    ("multi_in", (nd.ones((1, 8, 8)), nd.ones((1, 8, 7))), ValueError, ["50 products"]),
+    ("multi_in", (X, K, None, 1), ValueError, ["output_channel=1"]),
+    ("multi_in", (X, K, None, 0.0), TypeError, ["output_channel=0.0"]),
+    ("multi_in", (X, K, None, 0, (2, 0)), ValueError, ["element=(2, 0)", "2x2"]),
+    ("multi_in", (X, K, None, 0, (0, -1)), ValueError, ["element=-1"]),
+    ("multi_in", (X, K, None, 0, (0, 0), 0), ValueError, ["strides=0"]),
+    ("multi_in", (X, K, None, 0, (0, 0), 1, 4), ValueError, ["10 rows", "padding=(4, 4)"]),
+    ("multi_in", (X, K, "figure.jpg"), ValueError, [".svg or .png", "figure.jpg"]),
+    ("multi_in", (X, K, "no/such/figure.svg"), ValueError, ["no directory", "no/such"]),
+    ("multi_in", (X, K, 3), TypeError, ["path=3"]),
+    ("one_by_one", (X, K), ValueError, ["1x1", "(2, 2, 2)"]),
+    ("one_by_one", (X, nd.ones((1, 1))), ValueError, ["(1, 1)", "(c_i, k_h, k_w)"]),
+    ("one_by_one", (X, nd.ones((2, 1, 1)), None, (0, 3)), ValueError, ["element=(0, 3)", "3x3"]),
+    ("one_by_one", (X, nd.ones((2, 1, 1)), "figure"), ValueError, [".svg or .png"]),
+]
+
+
+@pytest.mark.parametrize("function, arguments, error, says", BAD)
+def test_bad_input_is_refused_at_the_call(function, arguments, error, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error) as caught:
+        getattr(draw, function)(*arguments)
+    for words in says:
+        assert words in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_is_not_overwritten(tmp_path):
+    (tmp_path / "figure.svg").mkdir()
+    with pytest.raises(ValueError, match="directory"):
+        draw.multi_in(X, K, tmp_path / "figure.svg")
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"old")
+
+    def full(*paths):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="disk full"):
+        write(tmp_path / "file", b"new")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for figure in (lambda: draw.multi_in(X, K), lambda: draw.one_by_one(X, nd.ones((2, 1, 1)))):
+        with pytest.raises(ImportError, match=re.escape("mxconv[plot]")):
+            figure()
+    draw.page(X, K, tmp_path / "page.html")
+
+
+def test_importing_needs_no_matplotlib():
+    code = "import sys, mxconv.draw; print('matplotlib' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code]) == b"False\n"
+
+
+def test_the_figures_in_docs_are_those_of_the_example(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    figures = runpy.run_path(str(ROOT / "examples" / "figures.py"))["FIGURES"]
+    kept = {path.name for path in (ROOT / "docs" / "figures").iterdir()}
+    for name, figure in figures.items():
+        figure(tmp_path / f"{name}.svg")
+        drawn = Figure(tmp_path / f"{name}.svg")
+        assert vars(drawn) == vars(Figure(ROOT / "docs" / "figures" / f"{name}.svg"))
+        assert {f"{name}.svg", f"{name}.png"} <= kept

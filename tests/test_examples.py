@@ -1,0 +1,186 @@
+"""The examples print what the book prints, the runner notices when they don't, the uses work."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mxconv
+import numpy as np
+import oracle
+import pytest
+from mxnet.gluon import nn
+from PIL import Image
+from scipy import ndimage
+from sklearn.datasets import load_digits, load_sample_image
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import digits  # noqa: E402
+import edges  # noqa: E402
+
+BOOK = {
+    "cell_1": "",
+    "cell_2": "[[ 56.  72.]\n [104. 120.]]\n<NDArray 2x2 @cpu(0)>",
+    "cell_3": "",
+    "cell_4": "(3, 2, 2, 2)",
+    "cell_5": "[[[ 56.  72.]\n  [104. 120.]]\n\n [[ 76. 100.]\n  [148. 172.]]\n\n"
+              " [[ 96. 128.]\n  [192. 224.]]]\n<NDArray 3x2x2 @cpu(0)>",
+    "cell_6": "",
+    "cell_7": "True",
+}
+
+
+def run(script, *arguments, cwd=None):
+    """A script in a process of its own, with the package that is tested here."""
+    environment = dict(os.environ, PYTHONPATH=str(Path(mxconv.__file__).parents[1]))
+    return subprocess.run([sys.executable, str(script), *arguments], cwd=cwd, env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+                          timeout=300)
+
+
+@pytest.mark.parametrize("cell", BOOK)
+def test_a_cell_prints_what_the_book_prints(cell, tmp_path):
+    done = run(EXAMPLES / f"{cell}.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip("\n") == BOOK[cell]
+    assert (EXAMPLES / "expected" / f"{cell}.txt").read_text().strip("\n") == BOOK[cell]
+
+
+def test_the_runner_shows_and_counts_what_it_reproduced(tmp_path):
+    done = run(EXAMPLES / "run_all.py", "--only", "cell_4", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "\n(3, 2, 2, 2)\n" in done.stdout
+    assert re.search(r"^cell_4  ok +\d+\.\d s  A kernel with three output", done.stdout, re.M)
+    assert done.stdout.endswith("\nbook: 1 of 1 reproduced\n")
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """Copy the examples, and change the text of some: a function that returns the copy's runner."""
+    def change(changes):
+        examples = tmp_path / "examples"
+        shutil.copytree(EXAMPLES, examples, ignore=shutil.ignore_patterns("output", "__pycache__"))
+        for file, (old, new) in changes.items():
+            text = (examples / file).read_text()
+            assert old in text
+            (examples / file).write_text(text.replace(old, new))
+        return examples / "run_all.py"
+    return change
+
+
+def test_the_runner_notices_what_goes_wrong(copy):
+    run_all = copy({
+        "cell_3.py": ("from mxconv import", "from mxconv import no_such_function,"),
+        "expected/cell_4.txt": ("3,", "4,"),
+        "digits.py": ("EPOCHS = 20", "EPOCHS = 1"),
+    })
+    done = run(run_all, "--only", "cell_3", "cell_4", "digits", "cell_1")
+    assert done.returncode == 1
+    assert "\n--- the book\n+++ cell_4.py\n" in done.stdout
+    assert "\n-(4, 2, 2, 2)\n+(3, 2, 2, 2)\n" in done.stdout
+    assert "cannot import name 'no_such_function'" in done.stderr
+    assert "digits: test accuracy" in done.stderr
+    results = re.findall(r"^(\w+) +(\S.*?) +\d+\.\d s  ", done.stdout, re.M)
+    assert results == [("cell_3", "exit status 1"), ("cell_4", "differs from the book"),
+                       ("digits", "exit status 1"), ("cell_1", "ok")]
+    assert done.stdout.endswith("\nbook: 1 of 3 reproduced\n")
+
+
+def test_the_runner_ends_a_script_that_takes_too_long(copy):
+    done = run(copy({"run_all.py": ("LIMIT = 300", "LIMIT = 0.01")}), "--only", "cell_4", "edges")
+    assert done.returncode == 1
+    assert "\ncell_4  took more than 0.01 s " in done.stdout
+    assert "\nedges   took more than 0.01 s " in done.stdout
+    assert done.stdout.endswith("\nbook: 0 of 1 reproduced\n")
+
+
+@pytest.fixture(scope="module")
+def filtered():
+    """The photograph and the layer's output."""
+    X = edges.photograph()
+    return X, edges.filter_layer()(X.expand_dims(0))[0]
+
+
+def test_edges_are_those_of_float64(filtered):
+    photograph = load_sample_image("china.jpg") / 255
+    grey = photograph.mean(axis=2)
+    expected = np.stack([
+        ndimage.sobel(grey, axis=1, mode="constant"),
+        ndimage.sobel(grey, axis=0, mode="constant"),
+        grey - ndimage.laplace(grey, mode="constant"),
+    ])
+    magnitude = np.abs(edges.kernel().asnumpy()).sum(axis=(1, 2, 3), keepdims=True)[0]
+    X, Y = filtered
+    np.testing.assert_array_equal(X.asnumpy(), photograph.transpose(2, 0, 1).astype(np.float32))
+    oracle.assert_within(Y, expected, magnitude, terms=30)  # 27, and rounding X and the kernel
+
+
+def test_edges_check_passes_and_can_fail(filtered):
+    X, Y = filtered
+    difference, ratio = edges.check(X, Y)
+    assert difference < 1e-5 and ratio <= 1
+    wrong = Y.copy()
+    wrong[2, 200, 250] += 1e-4
+    assert edges.check(X, wrong)[1] > 1
+
+
+def test_edges_draws_the_photograph_and_three_grey_channels(filtered, tmp_path):
+    path = tmp_path / "output" / "edges.png"
+    edges.draw(*filtered, path)
+    with Image.open(path) as image:
+        assert (image.format, image.size) == ("PNG", (1300, 940))
+        pixels = np.asarray(image.convert("RGB"), np.float64)
+    top, bottom = np.split(pixels, 2)
+    panels = [half for row in (top, bottom) for half in np.split(row, 2, axis=1)]
+    colour = [np.ptp(panel, axis=2).mean() for panel in panels]
+    assert colour[0] > 10 and colour[1:] == [0, 0, 0]
+    assert all(panel.std() > 20 for panel in panels)
+
+
+def test_digits_reaches_its_accuracy_with_the_losses_of_the_stock_layer(tmp_path):
+    done = run(EXAMPLES / "digits.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    losses = np.array(re.findall(r"^epoch +\d+ +(\S+) +(\S+)$", done.stdout, re.M), float)
+    assert losses.shape == (20, 2)
+    assert losses[0, 0] > 0.5 and losses[-1, 0] < 0.01
+    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-4)
+    assert float(re.search(r"^test accuracy (\S+)$", done.stdout, re.M)[1]) > 0.97
+    assert "MultiChannelConv2D: 100%" in done.stderr and "nn.Conv2D: 100%" in done.stderr
+
+
+def test_digits_splits_every_digit_alike():
+    images, labels = load_digits(return_X_y=True)
+    (X, y), (X_test, y_test) = digits.load()
+    assert X.shape == (1347, 1, 8, 8) and X_test.shape == (450, 1, 8, 8)
+    kept = np.concatenate([X.asnumpy(), X_test.asnumpy()]).reshape(-1, 64) * 16
+    assert sorted(map(tuple, kept)) == sorted(map(tuple, images))
+    share = np.bincount(y_test.asnumpy().astype(int)) / np.bincount(labels)
+    assert y.size + y_test.size == 1797 and np.abs(share - 0.25).max() < 0.01
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "matmul"])
+def test_digits_learns_alike_with_every_algorithm(algorithm):
+    def conv(*args, **kwargs):
+        return mxconv.MultiChannelConv2D(*args, algorithm=algorithm, **kwargs)
+
+    data, test = digits.load()
+    nets = digits.lenet(conv), digits.lenet(nn.Conv2D)
+    losses = [digits.train(net, data, epochs=2) for net in nets]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    shares = [digits.accuracy(net, test) for net in nets]
+    assert shares[0] == pytest.approx(shares[1], abs=0.005) and shares[0] > 0.8
+
+
+@pytest.mark.parametrize("losses, share, said", [
+    ([1.0, 0.1], 0.98, None),
+    ([1.0, 0.1 * (1 + 1e-6)], 0.98, None),
+    ([1.0, 0.1 * (1 + 2e-4)], 0.98, "losses differ"),
+    ([1.0, float("nan")], 0.98, "losses differ"),
+    ([1.0, 0.1], 0.97, "accuracy 0.9700, expected more than 0.97"),
+])
+def test_digits_says_what_is_wrong(losses, share, said):
+    verdict = digits.verdict(losses, [1.0, 0.1], share)
+    assert verdict is None if said is None else said in verdict
