@@ -1,4 +1,4 @@
-"""The chapter's two figures, and the general case of the first, drawn of arrays that are computed.
+"""The chapter's two figures, the general case of the first, and the plot of problem 3, all computed.
 
 They go to ``output/``, as SVG and as PNG; with ``--docs`` to ``docs/figures/``, where the
 repository keeps them.
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cell_2 import K, X
 import cell_4
+import problem_3
 from mxconv import draw
 from mxnet import nd
 
@@ -31,7 +32,9 @@ def main():
     for name, figure in FIGURES.items():
         for suffix in (".svg", ".png"):
             figure(directory / (name + suffix))
-            print("wrote %s" % (directory / (name + suffix)))
+            print(f"wrote {directory / (name + suffix)}")
+    problem_3.draw(directory / "doubling.png")
+    print(f"wrote {directory / 'doubling.png'}")
 
 
 if __name__ == "__main__":
