@@ -19,8 +19,10 @@ numpy = [line for line in lines if line.startswith("numpy")]
 # The upper bounds are the newest releases that run on numpy 1.23, so that pip need not search.
 plot = ["matplotlib>=3.5,<3.11"]
 examples = plot + ["scikit-learn>=1.0,<1.8", "scipy<1.16", "pillow>=9", "tqdm>=4.60"]
+gluoncv = plot + ["gluoncv==0.10.5.post0", "scipy<1.16", "pandas<2.4", "opencv-python<4.12"]
 test = (
     examples
+    + gluoncv
     + pytest
     + ["nbformat>=5", "nbclient>=0.6", "ipykernel>=6", "hypothesis>=6", "selenium>=4.10"]
     + ["setuptools"]  # the tests of setup.py run it
@@ -42,6 +44,7 @@ setup(
     extras_require={
         "plot": numpy + plot,
         "examples": numpy + examples,
+        "gluoncv": numpy + gluoncv,
         "test": numpy + test,
     },
     classifiers=[

@@ -7,6 +7,7 @@ from .factor import decompose, factor
 from .geometry import ConvGeometry
 from .layer import MultiChannelConv2D
 from .matrix import toeplitz
+from .network import convert, revert, set_algorithm
 from .reference import (
     corr2d,
     corr2d_multi_in,
@@ -21,6 +22,7 @@ __all__ = [
     "ConvGeometry",
     "MultiChannelConv2D",
     "compose",
+    "convert",
     "corr2d",
     "corr2d_multi_in",
     "corr2d_multi_in_out",
@@ -28,6 +30,8 @@ __all__ = [
     "cost",
     "decompose",
     "factor",
+    "revert",
     "rounding_bound",
+    "set_algorithm",
     "toeplitz",
 ]

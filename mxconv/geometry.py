@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import Tuple, Union
-
-import numpy as np
 
 from . import _checks
 
@@ -183,7 +182,7 @@ class ConvGeometry:
         o_h, o_w = ((p - k) // s + 1 for p, k, s in zip(padded, self.window, self.strides))
         sizes = {"N": n, "C": self.channels, "H": o_h, "W": o_w}
         shape = tuple(sizes[axis] for axis in self.layout)
-        elements = int(np.prod(shape, dtype=object))
+        elements = prod(shape)
         if elements > MOST_ELEMENTS:
             raise ValueError(
                 f"the output {shape} would have {elements} elements, MXNet indexes at most "

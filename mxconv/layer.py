@@ -11,6 +11,7 @@ from .algorithms.steps import pad
 from .geometry import ConvGeometry
 
 NAMES = ("auto", *ALGORITHMS)
+ARRAYS = (nd.NDArray, np.ndarray)
 
 ACTIVATIONS = (None, "relu", "sigmoid", "softrelu", "softsign", "tanh")
 
@@ -82,6 +83,8 @@ class MultiChannelConv2D(nn.Conv2D):
     (1, 4, 5, 5)
     """
 
+    _accepted = (None,)  # the weight's arrays, and the shape, dtype and context of the last input
+
     def __init__(
         self,
         channels,
@@ -150,19 +153,30 @@ class MultiChannelConv2D(nn.Conv2D):
     @property
     def geometry(self):
         """The layer's `ConvGeometry`, with the input channels that its weight has by now."""
-        c_i = _in_channels(self._geometry, self.weight)
-        if c_i != self._geometry.in_channels:
-            self._geometry = self._geometry.with_in_channels(c_i)
+        if not self._geometry.in_channels:
+            c_i = _in_channels(self._geometry, self.weight)
+            if c_i:
+                self._geometry = self._geometry.with_in_channels(c_i)
         return self._geometry
 
     def forward(self, x):
         """Check x and convolve it; an `mx.np` array gives an `mx.np` array."""
         if isinstance(x, sym.Symbol):
             return super().forward(x)
-        self._check(x)
-        y = super().forward(x.as_nd_ndarray())
+        context = self._check(x)
         numpy = is_np_array() or isinstance(x, np.ndarray)
+        y = self._run(x.as_nd_ndarray(), context)
         return y.as_np_ndarray() if numpy else y.as_nd_ndarray()
+
+    def _run(self, x, context):
+        """What `HybridBlock.forward` does, less what `_check` has found out already."""
+        if not self._active:
+            parameters = {name: p.data(context) for name, p in self._reg_params.items()}
+            return self.hybrid_forward(nd, x, **parameters)
+        if self._cached_op is None or self._callback is not None:
+            return super().forward(x)
+        arguments = self._cached_op_args  # pairs: (True, position) is x, (False, parameter)
+        return self._cached_op(*(x if is_x else p.data(context) for is_x, p in arguments))
 
     def hybrid_forward(self, F, x, weight, bias=None):
         """Convolve arrays (F is `mx.nd`) or trace symbols (F is `mx.sym`)."""
@@ -199,14 +213,20 @@ class MultiChannelConv2D(nn.Conv2D):
             parameter._finish_deferred_init()
 
     def _check(self, x):
-        """Refuse an input that MXNet would only stumble over later; fix deferred channels."""
-        if type(x) not in (nd.NDArray, np.ndarray):
+        """The context of x. Refuse what MXNet would only stumble over later; fix deferred channels.
+
+        An input like the last one, for the same arrays of the weight, is not looked at again.
+        """
+        if type(x) not in ARRAYS:
             raise TypeError(
                 "expected an mxnet.nd.NDArray, an mxnet.np.ndarray or a Symbol as input, received "
                 f"{type(x).__module__}.{type(x).__name__}"
             )
-        self.geometry.output_shape(x.shape)
-        dtype, context = x.dtype, x.context
+        shape, dtype, context = x.shape, x.dtype, x.context
+        arrays, *like = self._accepted
+        if arrays is self.weight._data and like == [shape, dtype, context]:
+            return context
+        self.geometry.output_shape(shape)
         if dtype != dtypes.as_dtype(self.weight.dtype):  # which a Parameter may hold as a name
             raise TypeError(
                 f"expected an input of the parameters' dtype {dtypes.name_of(self.weight.dtype)}, "
@@ -227,6 +247,8 @@ class MultiChannelConv2D(nn.Conv2D):
             )
         if not self.geometry.in_channels:
             self.infer_shape(x)
+        self._accepted = (self.weight._data, shape, dtype, context)
+        return context
 
     def _check_bfloat16(self, algorithm):
         """MXNet has `Convolution` for bfloat16, but neither matrix products nor padding.
@@ -254,6 +276,7 @@ class MultiChannelConv2D(nn.Conv2D):
         state = self.__dict__.copy()
         state.update(_cached_graph=(), _cached_op=None, _cached_op_args=[])
         del state["_scope"]
+        state.pop("_accepted", None)
         return state
 
     def __setstate__(self, state):

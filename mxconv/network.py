@@ -1,0 +1,230 @@
+"""Whole networks: every `nn.Conv2D` becomes a `MultiChannelConv2D`, and back.
+
+A layer changes its class and stays the same object. So it keeps its Parameters, its names, hooks
+and hybridization, and whoever holds it, a parent, a list or a second place in the network, holds
+the changed one.
+"""
+
+import re
+import warnings
+
+from mxnet.gluon import Block, HybridBlock, SymbolBlock, nn
+
+from . import _checks
+from .geometry import ConvGeometry
+from .layer import NAMES, MultiChannelConv2D
+
+
+def convert(net, algorithm="auto"):
+    """Make every `nn.Conv2D` of a network a `MultiChannelConv2D`, in place.
+
+    Parameters, names, values and files stay what they are, and so does a Trainer that has them. It
+    can be done before initialization, with input channels still unknown, after `hybridize` and
+    after training. Layers that are a `MultiChannelConv2D` already are left as they are.
+
+    Left alone, and named in one warning, is what mxconv can't stand in for: a class of your own
+    derived from `nn.Conv2D`, a layer built with another operator or with arguments that mxconv
+    refuses, and a `SymbolBlock` that convolves, which is a graph without layers. As everywhere in
+    Gluon, layers in an attribute that is a list or dict are no part of the network.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        A network, or a lone `nn.Conv2D`. Give the outermost block: one above it that is hybridized
+        would go on with the graph that it has traced.
+    algorithm : {'auto', 'direct', 'matmul', 'definition'}
+        As in `MultiChannelConv2D`; outputs with 'direct' are equal to the bit.
+
+    Returns
+    -------
+    gluon.Block
+        net.
+
+    Raises
+    ------
+    TypeError
+        net isn't a Block.
+    ValueError
+        An unknown algorithm.
+
+    Notes
+    -----
+    `save_parameters`, `load_parameters` and `export` have the same files before and after. Those of
+    `Block.save` hold class names: `revert` the network to load one that was saved before.
+    """
+    _checks.choice("algorithm", algorithm, NAMES)
+    geometries, obstacles = {}, {}
+    for block in _blocks(net):
+        try:
+            geometry = _geometry(block)
+        except (TypeError, ValueError) as error:
+            obstacles[block] = error
+        else:
+            if geometry is not None:
+                geometries[block] = geometry
+    for layer, geometry in geometries.items():
+        layer.__class__ = MultiChannelConv2D
+        layer._geometry = geometry
+        layer._algorithm = algorithm
+    _trace_anew(net, geometries)
+    if obstacles:
+        warnings.warn(f"mxconv.convert left alone: {_listed(obstacles)}", stacklevel=2)
+    return net
+
+
+def revert(net):
+    """Make every `MultiChannelConv2D` of a network an `nn.Conv2D`, in place.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        A network, or a lone `MultiChannelConv2D`.
+
+    Returns
+    -------
+    gluon.Block
+        net.
+
+    Raises
+    ------
+    TypeError
+        net isn't a Block.
+    ValueError
+        Layers that no `nn.Conv2D` equals, by name: with uneven padding, with padding of something
+        else than zeros, or of a class derived from `MultiChannelConv2D`. Nothing is changed then.
+    """
+    layers = _ours(net)
+    obstacles = {layer: oddity for layer in layers if (oddity := _oddity(layer))}
+    if obstacles:
+        raise ValueError(
+            f"nn.Conv2D has no equal for: {_listed(obstacles)}; the network was left as it was"
+        )
+    for layer in layers:
+        layer.__class__ = nn.Conv2D
+        for name in ("_geometry", "_algorithm", "_accepted"):
+            layer.__dict__.pop(name, None)
+    _trace_anew(net, layers)
+    return net
+
+
+def set_algorithm(net, algorithm, where=None):
+    """Ask every `MultiChannelConv2D` of a network, or some of them, for an algorithm.
+
+    Hybridized blocks trace anew at the next call, with the flags and the backend they have. A layer
+    that then still waits for its input channels is traced as 'direct', so call the network once
+    before.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        A network, or a lone layer; as in `convert`, the outermost block.
+    algorithm : {'auto', 'direct', 'matmul', 'definition'}
+        As in `MultiChannelConv2D`.
+    where : None, str or callable
+        Which layers: all, those whose whole name matches a regular expression, or those for which
+        `where(layer)` is true.
+
+    Returns
+    -------
+    gluon.Block
+        net.
+
+    Raises
+    ------
+    TypeError
+        net isn't a Block, or where none of the above.
+    ValueError
+        An unknown algorithm, a network without such layers, or a choice of none of them. Nothing is
+        changed then.
+
+    Examples
+    --------
+    >>> set_algorithm(net, "matmul", where=lambda layer: layer.geometry.pointwise)
+    """
+    _checks.choice("algorithm", algorithm, NAMES)
+    layers = _ours(net)
+    if not layers:
+        raise ValueError(
+            f"expected a network with a MultiChannelConv2D, and there is none in {net.name!r}, "
+            f"received a {type(net).__name__}: convert(net) makes them of nn.Conv2D; an exported "
+            "network is a graph without layers"
+        )
+    chosen = [layer for layer in layers if _picks(where, layer)]
+    if not chosen:
+        names = ", ".join(layer.name for layer in layers)
+        raise ValueError(f"expected where to pick one of {names}, received where={where!r}")
+    for layer in chosen:
+        layer.algorithm = algorithm
+    _trace_anew(net, chosen)
+    return net
+
+
+def _blocks(net):
+    """Every block of a network once, itself among them."""
+    if not isinstance(net, Block):
+        raise TypeError(
+            f"net has the wrong type: expected a mxnet.gluon.Block, received net={net!r}"
+        )
+    blocks = []
+    net.apply(blocks.append)
+    return list(dict.fromkeys(blocks))
+
+
+def _ours(net):
+    return [block for block in _blocks(net) if isinstance(block, MultiChannelConv2D)]
+
+
+def _geometry(block):
+    """The `ConvGeometry` of an `nn.Conv2D`, or None for a block that has nothing to convert."""
+    if isinstance(block, MultiChannelConv2D):
+        return None
+    if isinstance(block, SymbolBlock) and '"op": "Convolution"' in block._cached_graph[1].tojson():
+        raise TypeError("a SymbolBlock, which is a graph without layers")
+    if not isinstance(block, nn.Conv2D):
+        return None
+    if type(block) is not nn.Conv2D:
+        raise TypeError(f"a {type(block).__name__}, derived from nn.Conv2D")
+    if block._op_name.lower() != "convolution":  # spelled in small letters in NumPy mode
+        raise ValueError(f"it was built with op_name={block._op_name!r}")
+    return ConvGeometry.of_operator(block._kwargs)
+
+
+def _oddity(layer):
+    """What of a `MultiChannelConv2D` no `nn.Conv2D` has, or None."""
+    geometry = layer.geometry
+    if type(layer) is not MultiChannelConv2D:
+        return f"a {type(layer).__name__}, derived from MultiChannelConv2D"
+    if geometry.padded_apart:
+        return f"padding={geometry.padding}, padding_mode={geometry.padding_mode!r}"
+    return None
+
+
+def _picks(where, layer):
+    if where is None:
+        return True
+    if callable(where):
+        return where(layer)
+    if not isinstance(where, str):
+        raise TypeError(
+            "where has the wrong type: expected None, a regular expression or a callable, received "
+            f"where={where!r}"
+        )
+    try:
+        return re.fullmatch(where, layer.name)
+    except re.error as error:
+        raise ValueError(
+            f"where is no regular expression: {error}, received where={where!r}"
+        ) from error
+
+
+def _listed(reasons):
+    return "; ".join(f"{block.name} ({reason})" for block, reason in reasons.items())
+
+
+def _trace_anew(block, changed):
+    """Drop the graphs of changed layers and of every block above one; say if `block` is such."""
+    stale = any([_trace_anew(child, changed) for child in block._children.values()])
+    stale = stale or block in changed
+    if stale and isinstance(block, HybridBlock):
+        block._clear_cached_op()
+    return stale
