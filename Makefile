@@ -6,6 +6,7 @@ RUN := $(VENV)/bin/python
 help:
 	@echo "make book    run the chapter and the examples, compare every output with the book's"
 	@echo "make test    run the tests"
+	@echo "make bench   measure the algorithms against nn.Conv2D on this machine"
 	@echo "make page    write examples/output/page.html, where every sum can be clicked"
 	@echo "make clean   remove $(VENV) and what building left"
 	@echo "All but the last make $(VENV) by themselves, with the first suitable Python they find"
@@ -13,6 +14,9 @@ help:
 
 book: installed-examples
 	@$(RUN) examples/run_all.py
+
+bench: installed-examples
+	@$(RUN) benchmarks/algorithms.py $(ARGS)
 
 page: installed-examples
 	@$(RUN) examples/page.py
@@ -38,4 +42,4 @@ $(VENV)/installed-%: setup.py requirements.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	@touch $@
 
-.PHONY: help book page test clean venv
+.PHONY: help bench book page test clean venv

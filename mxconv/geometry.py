@@ -140,6 +140,11 @@ class ConvGeometry:
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation))
 
     @property
+    def depthwise(self):
+        """Whether every channel is convolved by itself, into one output."""
+        return self.groups == self.in_channels == self.channels > 1
+
+    @property
     def pointwise(self):
         """Whether the kernel is 1x1, so that outputs see one pixel each."""
         return self.kernel_size == (1, 1)

@@ -50,10 +50,11 @@ class MultiChannelConv2D(nn.Conv2D):
         As in every Gluon layer.
     in_channels : int
         Input channels, c_i; 0 to take them from the first input.
-    algorithm : {'auto', 'direct', 'matmul', 'definition'}
+    algorithm : {'auto', 'direct', 'matmul', 'definition', 'align', 'tile', 'pixels'}
         How to compute it; all give the same results up to rounding. 'direct' is MXNet's operator,
-        'matmul' is im2col and a matrix product, 'definition' runs the chapter's functions. A layer
-        that waits for its input channels inside a hybridized network is traced as 'direct'.
+        'matmul' is im2col and a matrix product, 'definition' runs the chapter's functions. The
+        others are faster than 'direct' for some geometries; their modules say which. A layer that
+        waits for its input channels inside a hybridized network is traced as 'direct'.
     padding_mode : {'zeros', 'reflect', 'edge', 'circular'}
         What the padding holds; 'replicate' is 'edge'.
     dtype : str or dtype
@@ -132,7 +133,7 @@ class MultiChannelConv2D(nn.Conv2D):
         )
         self._kwargs["pad"] = geometry.padding
         self._geometry = geometry
-        self._algorithm = _checks.choice("algorithm", algorithm, NAMES)
+        self._algorithm = _algorithm(algorithm, geometry)
         if dtype != "float32":
             self.cast(dtype)
 
@@ -147,7 +148,7 @@ class MultiChannelConv2D(nn.Conv2D):
 
     @algorithm.setter
     def algorithm(self, name):
-        self._algorithm = _checks.choice("algorithm", name, NAMES)
+        self._algorithm = _algorithm(name, self.geometry)
         self._clear_cached_op()
 
     @property
@@ -308,6 +309,13 @@ def geometry_of(layer):
 def _in_channels(geometry, weight):
     """The input channels that a weight has, or 0 while they are unknown (-1 in NumPy mode)."""
     return max(0, weight.shape[geometry.layout.index("C")]) * geometry.groups
+
+
+def _algorithm(name, geometry):
+    """An algorithm's name, which has to be known and for the geometry, as far as that is known."""
+    _checks.choice("algorithm", name, NAMES)
+    resolve(name, geometry.core)
+    return name
 
 
 def _initializer(name, value):

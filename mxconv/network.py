@@ -11,8 +11,9 @@ import warnings
 from mxnet.gluon import Block, HybridBlock, SymbolBlock, nn
 
 from . import _checks
+from .algorithms import unsupported
 from .geometry import ConvGeometry
-from .layer import NAMES, MultiChannelConv2D
+from .layer import NAMES, MultiChannelConv2D, geometry_of
 
 
 def convert(net, algorithm="auto"):
@@ -32,7 +33,7 @@ def convert(net, algorithm="auto"):
     net : gluon.Block
         A network, or a lone `nn.Conv2D`. Give the outermost block: one above it that is hybridized
         would go on with the graph that it has traced.
-    algorithm : {'auto', 'direct', 'matmul', 'definition'}
+    algorithm : str
         As in `MultiChannelConv2D`; outputs with 'direct' are equal to the bit.
 
     Returns
@@ -45,7 +46,7 @@ def convert(net, algorithm="auto"):
     TypeError
         net isn't a Block.
     ValueError
-        An unknown algorithm.
+        An unknown algorithm, or one that isn't for some of the layers. Nothing is changed then.
 
     Notes
     -----
@@ -62,6 +63,7 @@ def convert(net, algorithm="auto"):
         else:
             if geometry is not None:
                 geometries[block] = geometry
+    _check_fit(algorithm, geometries)
     for layer, geometry in geometries.items():
         layer.__class__ = MultiChannelConv2D
         layer._geometry = geometry
@@ -118,7 +120,7 @@ def set_algorithm(net, algorithm, where=None):
     ----------
     net : gluon.Block
         A network, or a lone layer; as in `convert`, the outermost block.
-    algorithm : {'auto', 'direct', 'matmul', 'definition'}
+    algorithm : str
         As in `MultiChannelConv2D`.
     where : None, str or callable
         Which layers: all, those whose whole name matches a regular expression, or those for which
@@ -134,8 +136,8 @@ def set_algorithm(net, algorithm, where=None):
     TypeError
         net isn't a Block, or where none of the above.
     ValueError
-        An unknown algorithm, a network without such layers, or a choice of none of them. Nothing is
-        changed then.
+        An unknown algorithm, a network without such layers, a choice of none of them, or layers that
+        the algorithm isn't for. Nothing is changed then.
 
     Examples
     --------
@@ -153,6 +155,7 @@ def set_algorithm(net, algorithm, where=None):
     if not chosen:
         names = ", ".join(layer.name for layer in layers)
         raise ValueError(f"expected where to pick one of {names}, received where={where!r}")
+    _check_fit(algorithm, chosen)
     for layer in chosen:
         layer.algorithm = algorithm
     _trace_anew(net, chosen)
@@ -197,6 +200,19 @@ def _oddity(layer):
     if geometry.padded_apart:
         return f"padding={geometry.padding}, padding_mode={geometry.padding_mode!r}"
     return None
+
+
+def _check_fit(algorithm, layers):
+    """Refuse an algorithm that isn't for some layers, as far as their channels are known."""
+    misfits = {}
+    for layer in layers:
+        core = geometry_of(layer).core
+        if algorithm != "auto" and core.in_channels and unsupported(algorithm, core):
+            misfits[layer] = unsupported(algorithm, core)
+    if misfits:
+        raise ValueError(
+            f"algorithm={algorithm!r} isn't for {_listed(misfits)}; the network was left as it was"
+        )
 
 
 def _picks(where, layer):

@@ -5,7 +5,7 @@ import pytest
 from mxnet import autograd, nd, sym
 
 from mxconv import ConvGeometry, corr2d_multi_in_out
-from mxconv.algorithms import ALGORITHMS, resolve
+from mxconv.algorithms import ALGORITHMS, resolve, unsupported
 from mxconv.algorithms.definition import MOST_TRACED_TAPS
 from mxconv.algorithms.steps import dilate
 
@@ -23,7 +23,21 @@ GEOMETRIES = [  # channels, kernel, strides, padding, dilation, groups, in_chann
     ConvGeometry(4, (1, 5), 1, (0, 2), 1, 4, in_channels=4),
     ConvGeometry(1, (7, 8), in_channels=2),
 ]
+FOR_FEW = [  # what 'align', 'tile' and 'pixels' are made for
+    ConvGeometry(1, 3, padding=1, in_channels=1),
+    ConvGeometry(17, (3, 2), (1, 2), (0, 1), in_channels=2),
+    ConvGeometry(4, 3, 1, 1, (2, 1), 4, in_channels=4),
+    ConvGeometry(5, 4, (2, 1), (1, 2), in_channels=3),
+    ConvGeometry(16, 1, 2, in_channels=3),
+]
+CASES = [
+    pytest.param(name, g, id=f"{name}-{g}")
+    for name in ALGORITHMS
+    for g in GEOMETRIES + FOR_FEW
+    if not unsupported(name, g)
+]
 EVERY = pytest.mark.parametrize("name", sorted(ALGORITHMS))
+EVERY_CASE = pytest.mark.parametrize("name, g", CASES)
 
 
 def arguments_of_oracle(g):
@@ -43,8 +57,7 @@ def normal(shape):
     return nd.random.normal(shape=shape)
 
 
-@EVERY
-@pytest.mark.parametrize("g", GEOMETRIES, ids=str)
+@EVERY_CASE
 def test_value_and_gradients_are_exact_on_integers(name, g):
     x, weight, bias = operands = data(g, integers)
     for operand in operands:
@@ -63,9 +76,8 @@ def test_value_and_gradients_are_exact_on_integers(name, g):
         assert np.array_equal(operand.grad.asnumpy(), gradient)
 
 
-@EVERY
+@EVERY_CASE
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("g", GEOMETRIES, ids=str)
 def test_real_data_is_within_the_rounding_bound(name, dtype, g):
     x, weight, bias = (a.astype(dtype) for a in data(g, normal))
     y = ALGORITHMS[name](nd, x, weight, bias, g)
@@ -77,8 +89,7 @@ def test_real_data_is_within_the_rounding_bound(name, dtype, g):
     oracle.assert_within(y, exact, magnitude, dtype, terms=2 * int(np.prod(g.weight_shape[1:])) + 2)
 
 
-@EVERY
-@pytest.mark.parametrize("g", GEOMETRIES, ids=str)
+@EVERY_CASE
 def test_the_symbol_equals_the_arrays(name, g):
     x, weight, bias = data(g, integers)
     traced = ALGORITHMS[name](sym, sym.var("x"), sym.var("weight"), sym.var("bias"), g)
@@ -86,11 +97,18 @@ def test_the_symbol_equals_the_arrays(name, g):
     assert np.array_equal(y.asnumpy(), ALGORITHMS[name](nd, x, weight, bias, g).asnumpy())
 
 
+FINITE = {
+    "align": ConvGeometry(2, (2, 3), (1, 2), 1, (2, 1), in_channels=2),
+    "tile": ConvGeometry(2, (2, 3), (1, 2), 1, (2, 1), in_channels=2),
+    "pixels": ConvGeometry(2, 1, (1, 2), 1, groups=2, in_channels=2),
+}
+
+
 @EVERY
 def test_gradients_are_those_of_finite_differences(name):
-    g = ConvGeometry(2, (2, 3), (1, 2), 1, (2, 1), 2, in_channels=2)
+    g = FINITE.get(name, ConvGeometry(2, (2, 3), (1, 2), 1, (2, 1), 2, in_channels=2))
     traced = ALGORITHMS[name](sym, sym.var("x"), sym.var("weight"), sym.var("bias"), g)
-    shapes = dict(x=(2, 2, 5, 4), weight=g.weight_shape, bias=(2,))
+    shapes = dict(x=(2, g.in_channels, 5, 4), weight=g.weight_shape, bias=(g.channels,))
     location = {operand: np.random.normal(size=shape) for operand, shape in shapes.items()}
     mx.test_utils.check_numeric_gradient(
         traced, location, numeric_eps=1e-3, rtol=1e-4, atol=1e-4, dtype=np.float64
@@ -120,10 +138,26 @@ def test_auto_is_direct_for_now():
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
 def test_a_layer_that_waits_for_its_channels_is_traced_as_direct(name):
     assert resolve(name, ConvGeometry(4, 3)) is ALGORITHMS["direct"]
-    assert resolve(name, ConvGeometry(4, 3, in_channels=1)) is ALGORITHMS[name]
+    known = FINITE.get(name, ConvGeometry(4, 3, in_channels=1))
+    assert resolve(name, known) is ALGORITHMS[name]
 
 
 def test_the_definition_refuses_a_huge_graph():
     g = ConvGeometry(32, 3, dilation=2, in_channels=32)
     with pytest.raises(ValueError, match=f"32 x 32 x 5 x 5 = 25600 taps.*{MOST_TRACED_TAPS}"):
         ALGORITHMS["definition"](sym, sym.var("x"), sym.var("weight"), None, g)
+
+
+@pytest.mark.parametrize(
+    "name, g, says",
+    [
+        ("align", ConvGeometry(16, 3, in_channels=3), "multiple of 16"),
+        ("align", ConvGeometry(4, 3, groups=2, in_channels=4), "groups"),
+        ("tile", ConvGeometry(4, 3, groups=2, in_channels=4), "groups"),
+        ("pixels", ConvGeometry(4, 3, 2, in_channels=4), "other than 1x1"),
+        ("pixels", ConvGeometry(4, 1, in_channels=4), "a stride of 1"),
+    ],
+)
+def test_what_an_algorithm_is_not_for_is_refused(name, g, says):
+    with pytest.raises(ValueError, match=f"algorithm='{name}' isn't for .*{says}.*channels="):
+        resolve(name, g)

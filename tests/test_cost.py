@@ -388,8 +388,38 @@ def test_a_network_that_cannot_be_traced_is_refused(net):
 
 def test_every_algorithm_has_a_bill():
     for algorithm in ALGORITHMS:
-        layer = MultiChannelConv2D(2, 3, in_channels=2, algorithm=algorithm)
+        kernel, strides = (1, 2) if algorithm == "pixels" else (3, 1)
+        layer = MultiChannelConv2D(2, kernel, strides, in_channels=2, algorithm=algorithm)
         assert cost(layer, (1, 2, 5, 5)).algorithm == algorithm
+
+
+@pytest.mark.parametrize(
+    "algorithm, arguments, made",
+    [
+        ("align", dict(channels=5, padding=1), dict(inner_weight=16 * 27, inner_output=2 * 16 * 64)),
+        (
+            "align",
+            dict(channels=3, groups=3, padding=((0, 1), (1, 0))),
+            dict(
+                padded=2 * 3 * 81, inner_input=2 * 16 * 81, inner_weight=16 * 9,
+                inner_output=2 * 16 * 49,
+            ),
+        ),
+        # Tiles of 4 x 4 from 3 rows and columns early on: 3 x 3 of them cover 8 + 3.
+        (
+            "tile",
+            dict(channels=1, padding=1),
+            dict(inner_weight=16 * 3 * 36, inner_output=2 * 16 * 9),
+        ),
+        ("pixels", dict(channels=4, kernel_size=1, strides=2), dict(inner_input=2 * 3 * 16)),
+    ],
+)
+def test_the_bill_of_a_convolution_in_another_ones_place(algorithm, arguments, made):
+    layer = MultiChannelConv2D(**{"kernel_size": 3, **arguments}, algorithm=algorithm, in_channels=3)
+    arrays = cost(layer, (2, 3, 8, 8)).memory.forward
+    plain = {"input", "weight", "bias", "output"}
+    listed = {name: n for name, n in vars(arrays).items() if n and name not in plain}
+    assert listed == made
 
 
 def test_the_bill_of_memory():

@@ -511,6 +511,17 @@ def test_set_algorithm_changes_all_or_nothing(arguments, error, says):
     assert [layer.algorithm for layer in layers(net, MultiChannelConv2D)] == ["direct"] * 3
 
 
+def test_an_algorithm_that_is_not_for_some_layers_is_refused_before_any_changes():
+    net, _ = build()
+    with pytest.raises(ValueError, match="'pixels' isn't for net_conv0.*left as it was"):
+        convert(net, "pixels")
+    assert not layers(net, MultiChannelConv2D)
+    convert(net)
+    with pytest.raises(ValueError, match="'pixels' isn't for net_conv0.*left as it was"):
+        set_algorithm(net, "pixels")
+    assert [layer.algorithm for layer in layers(net, MultiChannelConv2D)] == ["auto"] * 3
+
+
 @pytest.mark.parametrize("function", [convert, revert])
 @pytest.mark.parametrize("net", [None, "net", [nn.Conv2D(2, 1)], nn.Conv2D], ids=str)
 def test_what_is_no_network(function, net):

@@ -5,7 +5,7 @@ per output channel, multiplies all columns at once. For a 1x1 kernel the columns
 what remains is the chapter's reshape, dot, reshape.
 """
 
-from .steps import add_bias, every, pad
+from .steps import add_bias, every, first_met, pad
 
 
 def matmul(F, x, weight, bias, geometry):
@@ -15,7 +15,7 @@ def matmul(F, x, weight, bias, geometry):
         met = every(F, pad(F, x, geometry.margins), geometry.strides)
         columns = met.reshape((0, 0, -1))
     else:
-        met = _first_met(F, x, geometry)
+        met = first_met(F, x, geometry)
         columns = F.im2col(
             x,
             kernel=geometry.kernel_size,
@@ -32,13 +32,3 @@ def matmul(F, x, weight, bias, geometry):
     y = F.reshape_like(y, pixels, lhs_begin=1, lhs_end=2, rhs_begin=0, rhs_end=3)
     return add_bias(F, y.transpose((1, 0, 2, 3)), bias)
 
-
-def _first_met(F, x, geometry):
-    """What the kernel's first tap meets: an array of the output's batch, height and width.
-
-    It only lends its shape. The gradient is blocked before the padding, because in MXNet 1.9.1 a
-    `BlockGrad` behind other operators can crash the eager backward pass.
-    """
-    x = pad(F, F.BlockGrad(x), geometry.margins)
-    end = tuple(1 - w or None for w in geometry.window)
-    return every(F, x, geometry.strides, end=end)

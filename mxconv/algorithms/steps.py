@@ -44,6 +44,16 @@ def every(F, x, strides, begin=(0, 0), end=(None, None)):
     )
 
 
+def first_met(F, x, geometry):
+    """What the kernel's first tap meets in channel 0: an array of the output's height and width.
+
+    It only lends its shape. The gradient is blocked before the padding, because in MXNet 1.9.1 a
+    `BlockGrad` behind other operators can crash the eager backward pass.
+    """
+    plane = pad(F, F.BlockGrad(x).slice_axis(axis=1, begin=0, end=1), geometry.margins)
+    return every(F, plane, geometry.strides, end=[1 - w or None for w in geometry.window])
+
+
 def split(F, x, parts, axis=0, squeeze=True):
     """x cut into `parts` along an axis, which goes if `squeeze`, as a list of that length."""
     pieces = F.split(x, num_outputs=parts, axis=axis, squeeze_axis=squeeze)

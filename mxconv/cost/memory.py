@@ -3,9 +3,10 @@
 from dataclasses import astuple, dataclass, fields, replace
 from math import prod
 
-from .. import _checks, dtypes
+from .. import dtypes
+from ..algorithms import inner
 
-ALGORITHMS = ("direct", "matmul", "definition")  # those whose arrays `bill` knows
+PADDING = ("matmul", "definition", "pixels")  # the algorithms that pad in a step of its own
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Arrays:
     products : int
         For 'definition', a plane of products for each tap of the kernel: N c_o F times the size of
         an output of stride 1. MXNet is asynchronous and may hold all before it adds them up.
+    inner_input, inner_weight, inner_output : int
+        For 'align', 'tile' and 'pixels': the arrays of the convolution that is run in this one's
+        place, those that differ in size.
     """
 
     input: int = 0
@@ -34,6 +38,9 @@ class Arrays:
     columns: int = 0
     columns_copy: int = 0
     products: int = 0
+    inner_input: int = 0
+    inner_weight: int = 0
+    inner_output: int = 0
 
     @property
     def total(self):
@@ -64,7 +71,7 @@ class Memory:
         place: the columns, or for each product the part of the input that its tap meets.
         """
         arrays = self.forward
-        return replace(arrays, bias=0, output=0, padded=0, columns=0)
+        return replace(arrays, bias=0, output=0, padded=0, columns=0, inner_output=0)
 
     @property
     def gradients(self):
@@ -90,7 +97,6 @@ class Memory:
 
 def bill(geometry, input_shape, output_shape, use_bias, algorithm):
     """The `Memory` of a convolution; shapes are (N, C, H, W), and c_i is known."""
-    _checks.choice("algorithm", algorithm, ALGORITHMS)
     N, c_i, h, w = input_shape
     H, W = (size + sum(margin) for size, margin in zip((h, w), geometry.margins))
     arrays = {
@@ -99,7 +105,7 @@ def bill(geometry, input_shape, output_shape, use_bias, algorithm):
         "bias": geometry.channels if use_bias else 0,
         "output": prod(output_shape),
     }
-    if geometry.padded_apart or ((H, W) != (h, w) and algorithm != "direct"):
+    if geometry.padded_apart or ((H, W) != (h, w) and algorithm in PADDING):
         arrays["padded"] = N * c_i * H * W
     if algorithm == "matmul":
         arrays["columns"] = N * c_i * prod(geometry.kernel_size) * prod(output_shape[2:])
@@ -108,4 +114,24 @@ def bill(geometry, input_shape, output_shape, use_bias, algorithm):
         k_h, k_w = geometry.window  # dilation puts zeros between the taps, and they are multiplied
         taps = geometry.channels * c_i // geometry.groups * k_h * k_w
         arrays["products"] = N * taps * (H - k_h + 1) * (W - k_w + 1)
+    arrays.update(_inner_arrays(geometry, input_shape, output_shape, algorithm))
     return Memory(Arrays(**arrays))
+
+
+def _inner_arrays(geometry, input_shape, output_shape, algorithm):
+    """The arrays of the convolution that an algorithm runs in this one's place."""
+    inner_geometry = inner(algorithm, geometry.core)
+    N, c_i, *size = input_shape
+    if algorithm == "pixels":
+        size = output_shape[2:]
+    elif geometry.padded_apart:
+        size = [length + sum(margin) for length, margin in zip(size, geometry.margins)]
+    inner_input = (N, inner_geometry.in_channels, *size)
+    pairs = {
+        "inner_input": (prod(inner_input), N * c_i * prod(size)),
+        "inner_weight": (prod(inner_geometry.weight_shape), prod(geometry.weight_shape)),
+        "inner_output": (prod(inner_geometry.output_shape(inner_input)), prod(output_shape)),
+    }
+    if algorithm == "pixels":
+        pairs["inner_input"] = (prod(inner_input), prod(input_shape))
+    return {name: ours for name, (ours, outer) in pairs.items() if ours != outer}
