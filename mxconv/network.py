@@ -7,6 +7,7 @@ the changed one.
 
 import re
 import warnings
+from contextlib import contextmanager
 
 from mxnet.gluon import Block, HybridBlock, SymbolBlock, nn
 
@@ -55,7 +56,7 @@ def convert(net, algorithm="auto"):
     """
     _checks.choice("algorithm", algorithm, NAMES)
     geometries, obstacles = {}, {}
-    for block in _blocks(net):
+    for block in blocks(net):
         try:
             geometry = _geometry(block)
         except (TypeError, ValueError) as error:
@@ -162,7 +163,20 @@ def set_algorithm(net, algorithm, where=None):
     return net
 
 
-def _blocks(net):
+@contextmanager
+def as_direct(net):
+    """Have every layer traced as MXNet's one operator, and not as the steps of its algorithm."""
+    asked = {layer: layer._algorithm for layer in _ours(net)}
+    try:
+        for layer in asked:
+            layer._algorithm = "direct"  # not by its setter, which drops the layer's graph
+        yield
+    finally:
+        for layer, algorithm in asked.items():
+            layer._algorithm = algorithm
+
+
+def blocks(net):
     """Every block of a network once, itself among them."""
     if not isinstance(net, Block):
         raise TypeError(
@@ -174,7 +188,7 @@ def _blocks(net):
 
 
 def _ours(net):
-    return [block for block in _blocks(net) if isinstance(block, MultiChannelConv2D)]
+    return [block for block in blocks(net) if isinstance(block, MultiChannelConv2D)]
 
 
 def _geometry(block):

@@ -161,3 +161,19 @@ def test_the_definition_refuses_a_huge_graph():
 def test_what_an_algorithm_is_not_for_is_refused(name, g, says):
     with pytest.raises(ValueError, match=f"algorithm='{name}' isn't for .*{says}.*channels="):
         resolve(name, g)
+
+
+def test_inf_spreads_to_its_tile_and_no_further():
+    """Zeros of the larger kernel meet it there, and 0 times Inf is NaN; 'direct' has none of them."""
+    g = ConvGeometry(1, 3, padding=1, in_channels=1)
+    x, weight = nd.ones((1, 1, 16, 16)), nd.ones(g.weight_shape)
+    x[0, 0, 8, 8] = np.inf
+    direct, tile = (
+        ALGORITHMS[name](nd, x, weight, None, g)[0, 0].asnumpy() for name in ("direct", "tile")
+    )
+    assert np.isinf(direct).sum() == 9 and not np.isnan(direct).any()
+    wrong = ~np.isclose(direct, tile, equal_nan=True)
+    assert np.isnan(tile[wrong]).all()
+    rows, cols = np.nonzero(wrong)
+    for places in (rows, cols):  # tiles of 4 x 4, whose windows reach one row and column further
+        assert 8 - 4 <= places.min() and places.max() <= 8 + 4

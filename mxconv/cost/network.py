@@ -6,9 +6,10 @@ from typing import Tuple
 
 from ..geometry import ConvGeometry
 from ..layer import MultiChannelConv2D
+from ..network import blocks
 from .convolution import Backward, ConvolutionCost, Operations, convolution_cost, layer_cost
 from .text import aligned
-from .trace import blocks, trace
+from .trace import trace
 
 
 @dataclass(frozen=True)

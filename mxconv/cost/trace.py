@@ -8,13 +8,12 @@ nothing that the network computes.
 import json
 from ast import literal_eval
 from collections import defaultdict
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from mxnet import MXNetError, sym
 from mxnet.util import is_np_array
 
-from ..layer import MultiChannelConv2D
+from ..network import as_direct
 
 
 class Node(NamedTuple):
@@ -65,17 +64,10 @@ def trace(net, input_shape):
     ]
 
 
-def blocks(net):
-    """The block and all blocks in it."""
-    yield net
-    for child in net._children.values():
-        yield from blocks(child)
-
-
 def _outputs(net):
     """What the network makes of a Symbol named 'data', all outputs in one Symbol."""
     data = sym.var("data")
-    with _one_operator_each(net):
+    with as_direct(net):
         try:
             outputs = net(data.as_np_ndarray() if is_np_array() else data)
             return sym.Group([output.as_nd_ndarray() for output in _flat(outputs)])
@@ -84,20 +76,6 @@ def _outputs(net):
                 f"{type(net).__name__} can't be counted: expected a network of one input that can "
                 f"be hybridized, received one that fails on a Symbol: {error}"
             ) from error
-
-
-@contextmanager
-def _one_operator_each(net):
-    """Have every convolution traced as one operator, and not as the steps of its algorithm."""
-    layers = [block for block in blocks(net) if isinstance(block, MultiChannelConv2D)]
-    chosen = {layer: layer._algorithm for layer in layers}
-    try:
-        for layer in chosen:
-            layer._algorithm = "direct"  # not by its setter, which drops the layer's graph
-        yield
-    finally:
-        for layer, algorithm in chosen.items():
-            layer._algorithm = algorithm
 
 
 def _flat(outputs):
