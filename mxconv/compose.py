@@ -18,7 +18,7 @@ from mxnet.gluon.parameter import DeferredInitializationError
 from mxnet.util import is_np_array
 
 from . import _checks, dtypes
-from .algorithms import direct
+from .algorithms.direct import direct
 from .algorithms.steps import dilate
 from .geometry import ConvGeometry
 from .layer import MultiChannelConv2D, geometry_of

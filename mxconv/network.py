@@ -142,7 +142,11 @@ def set_algorithm(net, algorithm, where=None):
 
     Examples
     --------
-    >>> set_algorithm(net, "matmul", where=lambda layer: layer.geometry.pointwise)
+    >>> net = nn.HybridSequential()
+    >>> net.add(MultiChannelConv2D(8, 3), MultiChannelConv2D(4, 1))
+    >>> net = set_algorithm(net, "matmul", where=lambda layer: layer.geometry.pointwise)
+    >>> [layer.algorithm for layer in net]
+    ['auto', 'matmul']
     """
     _checks.choice("algorithm", algorithm, NAMES)
     layers = _ours(net)

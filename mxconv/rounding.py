@@ -33,9 +33,9 @@ def rounding_bound(X, K):
     Examples
     --------
     >>> K = nd.ones((1, 2, 1, 1))
-    >>> bound = rounding_bound(nd.ones((2, 1, 1)), K).asscalar()
-    >>> bound / 2**-24  # two terms of magnitude 1: 2 u * 2, and a little more
-    4.000000476837215
+    >>> (bound,) = rounding_bound(nd.ones((2, 1, 1)), K).asnumpy().ravel()
+    >>> print(f"{bound / 2**-24:.7f}")  # two terms of magnitude 1: 2 u * 2, and a little more
+    4.0000005
     """
     _checks.operands("rounding_bound", X, K, 3, 4)
     if not np.issubdtype(X.dtype, np.floating):

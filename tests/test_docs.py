@@ -2,10 +2,15 @@
 
 import ast
 import doctest
+import pkgutil
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from mxnet import nd
+
+import mxconv
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
@@ -67,3 +72,16 @@ def test_links_lead_somewhere():
     for page in [README, *DOCS.glob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+MODULES = [module.name for module in pkgutil.walk_packages(mxconv.__path__, "mxconv.")]
+
+
+def test_the_examples_in_docstrings_print_what_they_say():
+    examples = 0
+    for name in MODULES:
+        if name != "mxconv.export":  # whose example needs onnxruntime; test_export.py runs the like
+            results = doctest.testmod(import_module(name), extraglobs={"nd": nd})
+            assert results.failed == 0, name
+            examples += results.attempted
+    assert examples > 15
