@@ -20,9 +20,11 @@ numpy = [line for line in lines if line.startswith("numpy")]
 plot = ["matplotlib>=3.5,<3.11"]
 examples = plot + ["scikit-learn>=1.0,<1.8", "scipy<1.16", "pillow>=9", "tqdm>=4.60"]
 gluoncv = plot + ["gluoncv==0.10.5.post0", "scipy<1.16", "pandas<2.4", "opencv-python<4.12"]
+onnx = ["onnx>=1.13,<1.19", "onnxruntime>=1.18,<1.19"]
 test = (
     examples
     + gluoncv
+    + onnx
     + pytest
     + ["nbformat>=5", "nbclient>=0.6", "ipykernel>=6", "hypothesis>=6", "selenium>=4.10"]
     + ["setuptools"]  # the tests of setup.py run it
@@ -45,6 +47,7 @@ setup(
         "plot": numpy + plot,
         "examples": numpy + examples,
         "gluoncv": numpy + gluoncv,
+        "onnx": numpy + onnx,
         "test": numpy + test,
     },
     classifiers=[

@@ -3,6 +3,7 @@
 from . import _compat  # noqa: F401  (first: it readies NumPy for MXNet)
 from .compose import compose
 from .cost import cost
+from .export import export_onnx
 from .factor import decompose, factor
 from .geometry import ConvGeometry
 from .layer import MultiChannelConv2D
@@ -29,6 +30,7 @@ __all__ = [
     "corr2d_multi_in_out_1x1",
     "cost",
     "decompose",
+    "export_onnx",
     "factor",
     "revert",
     "rounding_bound",

@@ -1,7 +1,9 @@
 """The dtypes that MXNet convolves, bfloat16 among them, which NumPy has no name for."""
 
+from functools import lru_cache
+
 import numpy as np
-from mxnet import init, nd
+from mxnet import MXNetError, cpu, init, nd
 
 # MXNet's own spelling: its arrays give this as their dtype, and its operators take it.
 BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
@@ -42,9 +44,29 @@ def has_matrix_product(dtype, context):
     return dtype in (np.float32, np.float64) or (dtype == np.float16 and on_gpu)
 
 
+def has_convolution(dtype, context):
+    """Whether MXNet's operator convolves arrays of this dtype there."""
+    if np.dtype(dtype) == BFLOAT16:
+        return context.device_type != "gpu" and has_bfloat16()
+    return has_matrix_product(dtype, context)
+
+
+@lru_cache(maxsize=None)
+def has_bfloat16():
+    """Whether MXNet convolves bfloat16 on this machine's CPU: oneDNN does it with AVX-512."""
+    x = nd.ones((1, 1, 1, 1), ctx=cpu()).astype(BFLOAT16)
+    try:
+        nd.Convolution(x, x, kernel=(1, 1), num_filter=1, no_bias=True).wait_to_read()
+    except MXNetError as error:
+        if "could not create a primitive" not in str(error):
+            raise
+        return False
+    return True
+
+
 @init.register
 class DrawnInFloat32(init.Initializer):
-    """Draws in float32 what `inner`, or else the network's initializer, would, and rounds it.
+    """Draws in float32 what `inner`, or else the network's initializer, would, and converts it.
 
     MXNet 1.9.1 has no random numbers of dtype bfloat16.
     """

@@ -234,10 +234,10 @@ class MultiChannelConv2D(nn.Conv2D):
                 f"received {dtypes.name_of(dtype)}: convert with x.astype(...), or the layer with "
                 "layer.cast(...)"
             )
-        if not (dtype == dtypes.BFLOAT16 or dtypes.has_matrix_product(dtype, context)):
+        if not dtypes.has_convolution(dtype, context):
             raise TypeError(
-                "MXNet convolves float32, float64 and bfloat16, and float16 on a GPU; received an "
-                f"input of {dtypes.name_of(dtype)} on {context}"
+                "MXNet convolves float32 and float64, bfloat16 on a CPU with AVX-512, and float16 on "
+                f"a GPU; received an input of {dtypes.name_of(dtype)} on {context}"
             )
         contexts = self.weight.list_ctx()
         if context not in contexts:

@@ -20,7 +20,7 @@ from mxnet import nd
 
 from mxconv import draw
 from mxconv.draw.figures import SHADES
-from mxconv.draw.files import write
+from mxconv._files import write
 from mxconv.draw.paint import INK
 from mxconv.draw.sums import number
 

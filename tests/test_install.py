@@ -15,7 +15,7 @@ from mxconv import _compat
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ["3.8", "3.9", "3.10", "3.11", "3.12"]
-EXTRAS = ["plot", "examples", "gluoncv", "test"]
+EXTRAS = ["plot", "examples", "gluoncv", "onnx", "test"]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,11 @@
 """What `MultiChannelConv2D` does and `nn.Conv2D` doesn't."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
+import textwrap
 
 import mxnet as mx
 import numpy as np
@@ -12,7 +16,7 @@ from mxnet.gluon import nn
 from test_layer import EVERY, EVERY_MODE, MODES, fill, integers, run
 
 from mxconv import MultiChannelConv2D
-from mxconv.dtypes import BFLOAT16, DrawnInFloat32
+from mxconv.dtypes import BFLOAT16, DrawnInFloat32, has_bfloat16
 
 NUMPY_MODE = {"zeros": "constant", "reflect": "reflect", "edge": "edge", "circular": "wrap"}
 PADDINGS = [
@@ -91,6 +95,12 @@ def bfloat16(array):
     return array.astype(BFLOAT16)
 
 
+NEEDS_BFLOAT16 = pytest.mark.skipif(
+    not has_bfloat16(), reason="MXNet convolves bfloat16 on CPUs with AVX-512, and this one has none"
+)
+
+
+@NEEDS_BFLOAT16
 @EVERY_MODE
 @pytest.mark.parametrize("when", ["constructor", "cast before", "cast between", "cast after"])
 def test_bfloat16_by_name(mode, when):
@@ -134,6 +144,30 @@ def test_bfloat16_by_name(mode, when):
         assert np.array_equal(ours.astype("float32").asnumpy(), theirs.asnumpy())
 
 
+def test_bfloat16_is_refused_at_the_call_on_a_cpu_without_avx512():
+    """oneDNN is held to AVX2, which it only is from the start of a process."""
+    code = """
+        from mxnet import nd
+        from mxconv import MultiChannelConv2D
+        from mxconv.dtypes import BFLOAT16
+        layer = MultiChannelConv2D(2, 1, dtype="bfloat16")
+        layer.initialize()
+        try:
+            layer(nd.ones((1, 2, 3, 3)).astype(BFLOAT16))
+        except TypeError as error:
+            print(error)
+    """
+    child = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=dict(os.environ, DNNL_MAX_CPU_ISA="AVX2"),
+        stdout=subprocess.PIPE,
+        timeout=120,
+        check=True,
+    )
+    assert b"bfloat16 on a CPU with AVX-512" in child.stdout
+
+
+@NEEDS_BFLOAT16
 def test_drawing_in_float32_rounds_what_the_initializer_draws():
     for inner in ("ones", None, mx.init.Constant(0.5)):
         layer = MultiChannelConv2D(2, 1, in_channels=2, weight_initializer=inner, dtype="bfloat16")

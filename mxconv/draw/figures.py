@@ -6,7 +6,7 @@ Channels are stacked as the book stacks them, the last on top.
 import numpy as np
 
 from .. import _checks
-from .files import writable
+from .._files import writable
 from .paint import SUFFIXES, Grid, Mark, paint
 from .sums import Limits, compute
 

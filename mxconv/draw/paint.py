@@ -9,7 +9,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from .files import write
+from .._files import write
 from .sums import number
 
 SUFFIXES = (".svg", ".png")

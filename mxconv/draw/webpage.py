@@ -7,7 +7,7 @@ from string import Template
 
 import numpy as np
 
-from .files import writable, write
+from .._files import writable, write
 from .sums import Limits, compute, number
 
 LIMITS = Limits(across=16, channels=8, products=100)

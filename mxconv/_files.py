@@ -1,4 +1,4 @@
-"""Where a drawing goes: a path that is checked before the work, and written all at once."""
+"""Where a file goes: a path that is checked before the work, and written all at once."""
 
 import os
 from pathlib import Path

@@ -1,0 +1,52 @@
+"""A LeNet trained here, in the ONNX file that other runtimes read: the same outputs there.
+
+It needs the extra mxconv[onnx]. The network runs with algorithm='matmul', which MXNet can't write;
+`export_onnx` writes every algorithm as ONNX's own convolution.
+"""
+import sys
+from pathlib import Path
+
+import digits  # first: it sets how many threads MXNet uses
+import numpy as np
+import onnx
+import onnxruntime
+
+import mxconv
+from mxconv import MultiChannelConv2D
+from mxconv.export import export_onnx
+
+FILE = Path(__file__).resolve().parent / "output" / "lenet.onnx"
+TOLERANCE = 1e-4  # absolute, of outputs that reach 10 and more
+
+
+def run(path, X):
+    """The outputs, a NumPy array, that onnxruntime computes from the file for the images `X`."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {"data": X.asnumpy()})
+    return y
+
+
+def main():
+    training, (X, y) = digits.load()
+    net = digits.lenet(MultiChannelConv2D)
+    digits.train(net, training, title="MultiChannelConv2D")
+    mxconv.set_algorithm(net, "matmul")
+
+    FILE.parent.mkdir(exist_ok=True)
+    export_onnx(net, FILE, (None, 1, 8, 8))  # None is a batch of any size
+
+    graph = onnx.load(str(FILE))
+    print(f"wrote {FILE}: {FILE.stat().st_size} bytes, opset {graph.opset_import[0].version}")
+    print("its operators:", " ".join(node.op_type for node in graph.graph.node))
+    here, there = net(X).asnumpy(), run(FILE, X)
+    difference = np.abs(there - here).max()
+    print(f"{len(X)} test images: largest difference {difference:.1e} of outputs up to "
+          f"{np.abs(here).max():.1f}")
+    print(f"accuracy in MXNet {digits.accuracy(net, (X, y)):.4f}, in onnxruntime "
+          f"{(there.argmax(axis=1) == y.asnumpy()).mean():.4f}")
+    if not difference <= TOLERANCE:
+        return f"export_onnx: outputs differ by {difference:.1e}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

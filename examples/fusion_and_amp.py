@@ -1,0 +1,88 @@
+"""A network with its operators fused, and in bfloat16: what it changes, and the time.
+
+Both work on MXNet's own convolution, so the layers run with algorithm='direct'. What is printed of
+times is measured, on one thread, and not judged; the outputs are.
+"""
+import sys
+import warnings
+
+import digits  # first: it sets how many threads MXNet uses
+import mxnet as mx
+from mxnet import nd
+from mxnet.contrib import amp
+
+import mxconv
+from int8 import FAST, milliseconds, photographs, resnet18
+from mxconv import MultiChannelConv2D
+from mxconv.dtypes import has_bfloat16
+
+# How much may differ, as a share of the largest output; bfloat16 rounds to 1/256.
+MOST = {"float32": 0, "fused": 1e-5, "bfloat16": 0.03}
+
+
+def fuse(net, x):
+    """`net` itself, its operators fused for inputs like `x`. It is for inference from then on."""
+    mxconv.set_algorithm(net, "direct")
+    net.optimize_for(x, backend="MKLDNN", **FAST)  # without the two flags it is slower
+    return net
+
+
+def in_bfloat16(net, x):
+    """A copy of `net` that convolves, and multiplies matrices, in bfloat16; for inference."""
+    mxconv.set_algorithm(net, "direct")
+    net.hybridize(**FAST)
+    net(x)  # traces the graph that is converted
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Cannot decide type", UserWarning)
+        copy = amp.convert_hybrid_block(net, target_dtype="bfloat16", ctx=mx.cpu())
+    copy.hybridize(**FAST)
+    return copy
+
+
+def twin(net, other):
+    """`other`, a network of the same layers, with the parameters of `net`."""
+    other.initialize(force_reinit=True)
+    for theirs, ours in zip(other.collect_params().values(), net.collect_params().values()):
+        theirs.set_data(ours.data())
+    return other
+
+
+def difference(y, reference):
+    """The largest difference of two batches of outputs, as a share of the largest output."""
+    return ((y - reference).abs().max() / reference.abs().max()).asscalar()
+
+
+def compare(name, net, other, x, bfloat16):
+    """Print a row for each way to run `net` on `x`, and return what differs too much, or None."""
+    ways = {"float32": net, "fused": fuse(twin(net, other), x)}
+    if bfloat16:
+        ways["bfloat16"] = in_bfloat16(net, x)
+    net.hybridize(**FAST)
+    times = milliseconds(ways.values(), x)
+    problem = None
+    for (way, changed), time in zip(ways.items(), times):
+        differs = difference(changed(x), net(x))
+        print(f"{name:12}  {way:8}  {differs:10.1e}  {time:12.1f}  {times[0] / time:5.2f}")
+        if not differs <= MOST[way]:
+            problem = f"fusion_and_amp: {name} {way} differs by {differs:.1e} of the largest output"
+    return problem
+
+
+def main():
+    training, test = digits.load()
+    net = digits.lenet(MultiChannelConv2D)
+    digits.train(net, training, title="MultiChannelConv2D")
+
+    bfloat16 = has_bfloat16()
+    print("network       way       difference  milliseconds  ratio")
+    problems = [
+        compare("LeNet", net, digits.lenet(MultiChannelConv2D), test[0], bfloat16),
+        compare("resnet18_v1", resnet18(), resnet18(), photographs(), bfloat16),
+    ]
+    if not bfloat16:
+        print("no bfloat16: this CPU lacks AVX-512")
+    return next(filter(None, problems), None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
