@@ -1,4 +1,5 @@
 """Package metadata. The bounds of mxnet, numpy and pytest stand in requirements.txt."""
+
 import re
 from pathlib import Path
 

@@ -1,9 +1,10 @@
 """How much faster each algorithm is than `nn.Conv2D`, on the machine that it runs on.
 
-Both are hybridized with static_alloc and static_shape, and timed in turn, call by call, on one core;
-the figures are ratios of medians, more than 1 being faster than `nn.Conv2D`. `inference` waits for
-the output, `read` for an operator that reads it, `training` for a forward and backward pass.
+Both are hybridized with static_alloc and static_shape, and timed in turn, call by call, on one
+core. The figures are ratios of medians; more than 1 is faster than `nn.Conv2D`. `inference` waits
+for the output, `read` for an operator that reads it, `training` for a forward and backward pass.
 """
+
 import argparse
 import os
 import statistics
@@ -38,7 +39,11 @@ CASES = [  # name, size of the input, arguments
     ("36>36 3x3", 56, dict(in_channels=36, channels=36, kernel_size=3, padding=1)),
     ("512>84 3x3", 19, dict(in_channels=512, channels=84, kernel_size=3, padding=1)),
     ("64>21 1x1", 64, dict(in_channels=64, channels=21, kernel_size=1)),
-    ("depthwise 58 3x3", 28, dict(in_channels=58, channels=58, kernel_size=3, padding=1, groups=58)),
+    (
+        "depthwise 58 3x3",
+        28,
+        dict(in_channels=58, channels=58, kernel_size=3, padding=1, groups=58),
+    ),
     ("256>512 1x1, stride 2", 56, dict(in_channels=256, channels=512, kernel_size=1, strides=2)),
 ]
 
@@ -58,7 +63,7 @@ def call(block, x, mode):
 
 
 def ratios(blocks, x, mode, seconds):
-    """Medians over calls in turn, for about so many seconds: the first block's over each other's."""
+    """Medians over calls in turn, for so many seconds: that of `nn.Conv2D` over each."""
     for block in blocks.values():
         call(block, x, mode), call(block, x, mode)
     times = {name: [] for name in blocks}

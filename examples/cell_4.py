@@ -1,4 +1,5 @@
 """A kernel with three output channels: its shape is (c_o, c_i, k_h, k_w)."""
+
 import cell_2
 from mxnet import nd
 

@@ -1,4 +1,5 @@
 """Two channels in, three out: the first is the result of cell 2."""
+
 from cell_2 import X
 from cell_3 import corr2d_multi_in_out
 from cell_4 import K

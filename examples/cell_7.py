@@ -1,4 +1,5 @@
 """On random data cells 3 and 6 agree: they differ by rounding only."""
+
 from cell_3 import corr2d_multi_in_out
 from cell_6 import corr2d_multi_in_out_1x1
 from mxnet import nd

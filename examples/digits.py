@@ -3,6 +3,7 @@
 Both networks start from the same seed and see the same batches, so that their losses can differ by
 rounding only.
 """
+
 import os
 import sys
 
@@ -22,7 +23,7 @@ SEED = 0
 EPOCHS = 20
 BATCH = 32
 SGD = {"learning_rate": 0.04, "momentum": 0.9}
-ACCURACY = 0.97   # at least, on images that were not trained on
+ACCURACY = 0.97  # at least, on images that were not trained on
 TOLERANCE = 1e-4  # relative; float32 gives 1e-6, a gradient that is 1 % wrong 3e-4 or more
 
 
@@ -32,8 +33,9 @@ def load():
     Returns ``(X, y), (X_test, y_test)``: X is (n, 1, 8, 8) from 0 to 1, y is (n,), the digits.
     """
     images, labels = load_digits(return_X_y=True)
-    X, X_test, y, y_test = train_test_split(images.reshape(-1, 1, 8, 8) / 16, labels,
-                                            test_size=0.25, stratify=labels, random_state=SEED)
+    X, X_test, y, y_test = train_test_split(
+        images.reshape(-1, 1, 8, 8) / 16, labels, test_size=0.25, stratify=labels, random_state=SEED
+    )
     return (nd.array(X), nd.array(y)), (nd.array(X_test), nd.array(y_test))
 
 
@@ -44,12 +46,14 @@ def lenet(conv):
     rounding can change which pixel it is, and the losses of two networks drift apart.
     """
     net = nn.HybridSequential()
-    net.add(conv(16, kernel_size=5, padding=2, activation="tanh", in_channels=1),
-            nn.AvgPool2D(),
-            conv(32, kernel_size=3, padding=1, activation="tanh", in_channels=16),
-            nn.Dense(120, activation="tanh"),
-            nn.Dense(84, activation="tanh"),
-            nn.Dense(10))
+    net.add(
+        conv(16, kernel_size=5, padding=2, activation="tanh", in_channels=1),
+        nn.AvgPool2D(),
+        conv(32, kernel_size=3, padding=1, activation="tanh", in_channels=16),
+        nn.Dense(120, activation="tanh"),
+        nn.Dense(84, activation="tanh"),
+        nn.Dense(10),
+    )
     return net
 
 

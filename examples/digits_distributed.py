@@ -6,6 +6,7 @@ starts the whole job and, when it is done, compares it with a training in one pr
 of the job is killed the rest ends, and the same command with --resume goes on after the last epoch
 that is in the checkpoint. docs/distributed.md has the rest, several machines among it.
 """
+
 import argparse
 import faulthandler
 import os
@@ -34,10 +35,10 @@ def work(arguments):
     """
     watch(arguments)
     kv = mx.kv.create("dist_sync")
-    X, y = (array[:arguments.images] for array in digits.load()[0])
+    X, y = (array[: arguments.images] for array in digits.load()[0])
     net, trainer = start()
     with autograd.train_mode():  # to predict, oneDNN reorders kernels, and KVStore can't send them
-        net(X[:1])               # tells the layers their shapes, so that the parameters exist
+        net(X[:1])  # tells the layers their shapes, so that the parameters exist
     parameters = list(net.collect_params().values())
     done = restore(arguments.checkpoint, net, trainer) if arguments.resume else 0
 
@@ -51,12 +52,18 @@ def work(arguments):
     loss_of = gluon.loss.SoftmaxCrossEntropyLoss()
     random = np.random.RandomState(digits.SEED)
     orders = [random.permutation(len(X)) for _ in range(arguments.epochs)]
-    epochs = tqdm(range(done, arguments.epochs), initial=done, total=arguments.epochs,
-                  desc=f"{kv.num_workers} workers", unit="epoch", disable=kv.rank > 0)
+    epochs = tqdm(
+        range(done, arguments.epochs),
+        initial=done,
+        total=arguments.epochs,
+        desc=f"{kv.num_workers} workers",
+        unit="epoch",
+        disable=kv.rank > 0,
+    )
     for epoch in epochs:
         for batch in np.array_split(orders[epoch], len(X) // digits.BATCH):
             watch(arguments)
-            share = nd.array(batch[kv.rank::kv.num_workers])
+            share = nd.array(batch[kv.rank :: kv.num_workers])
             with autograd.record():
                 loss = loss_of(net(X.take(share)), y.take(share))
             loss.backward()
@@ -122,14 +129,16 @@ def restore(folder, net, trainer):
 def compare(arguments):
     """Train in this one process on the joined batches: what is wrong with the job's weights."""
     data, test = digits.load()
-    data = [array[:arguments.images] for array in data]
+    data = [array[: arguments.images] for array in data]
     net, trainer = start()
     restore(arguments.checkpoint, net, trainer)
     alone = digits.lenet(MultiChannelConv2D)
     digits.train(alone, data, arguments.epochs, title="one process")
     difference = weights_differ(net, alone)
-    print(f"the workers' weights are equal, with an accuracy of {digits.accuracy(net, test):.3f}; "
-          f"they differ from one process's by {difference:.1e}")
+    print(
+        f"the workers' weights are equal, with an accuracy of {digits.accuracy(net, test):.3f}; "
+        f"they differ from one process's by {difference:.1e}"
+    )
     if not difference <= TOLERANCE:
         return f"digits_distributed: one process's weights differ by more than {TOLERANCE}"
 
@@ -140,11 +149,21 @@ def main():
     parser.add_argument("--servers", type=int, default=1, help="on this machine (%(default)s)")
     parser.add_argument("--epochs", type=int, default=digits.EPOCHS, help="(%(default)s)")
     parser.add_argument("--images", type=int, help="train on the first so many only")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, metavar="FOLDER",
-                        help="one that all machines see (%(default)s)")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=CHECKPOINT,
+        metavar="FOLDER",
+        help="one that all machines see (%(default)s)",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--stall", type=float, default=60, metavar="SECONDS",
-                        help="end a worker whose step takes longer (%(default)s)")
+    parser.add_argument(
+        "--stall",
+        type=float,
+        default=60,
+        metavar="SECONDS",
+        help="end a worker whose step takes longer (%(default)s)",
+    )
     arguments = parser.parse_args()
     if os.environ.get("DMLC_ROLE") == "worker":
         return work(arguments)
@@ -156,8 +175,10 @@ def main():
     if launch(__file__, sys.argv[1:], arguments.workers, arguments.servers):
         if not epochs.exists():
             return "digits_distributed: the first epoch was not done, there is no checkpoint"
-        return (f"digits_distributed: repeat the command with --resume to go on after epoch "
-                f"{epochs.read_text()}, from {arguments.checkpoint}")
+        return (
+            f"digits_distributed: repeat the command with --resume to go on after epoch "
+            f"{epochs.read_text()}, from {arguments.checkpoint}"
+        )
     return compare(arguments)
 
 

@@ -4,6 +4,7 @@ The devices are the machine's GPUs, or two CPU contexts, which MXNet treats like
 has a replica of the parameters and works on its share of every batch; the Trainer adds up the
 gradients, so the weights become those of the joined batch on one device, up to rounding.
 """
+
 import sys
 
 import digits  # first: it sets how many threads MXNet uses
@@ -39,8 +40,10 @@ def train(net, data, contexts, epochs=digits.EPOCHS):
         total = 0
         for batch in np.array_split(random.permutation(len(X)), len(X) // digits.BATCH):
             batch = nd.array(batch)
-            shares = zip(split_and_load(X.take(batch), contexts, even_split=False),
-                         split_and_load(y.take(batch), contexts, even_split=False))
+            shares = zip(
+                split_and_load(X.take(batch), contexts, even_split=False),
+                split_and_load(y.take(batch), contexts, even_split=False),
+            )
             with autograd.record():
                 parts = [loss_of(net(X_part), y_part) for X_part, y_part in shares]
             autograd.backward(parts)
@@ -54,7 +57,8 @@ def replicas_differ(net):
     """By how much the parameters differ between the devices, at most."""
     return max(
         np.abs(replica.asnumpy() - parameter.list_data()[0].asnumpy()).max()
-        for parameter in net.collect_params().values() for replica in parameter.list_data()
+        for parameter in net.collect_params().values()
+        for replica in parameter.list_data()
     )
 
 
@@ -74,8 +78,10 @@ def main():
     train(alone, data, contexts[:1])
     spread, difference = replicas_differ(net), weights_differ(net, alone)
     net.collect_params().reset_ctx(mx.cpu())
-    print(f"loss {losses[0]:.4f} at first, {losses[-1]:.4f} at last; "
-          f"accuracy {digits.accuracy(net, test):.3f}")
+    print(
+        f"loss {losses[0]:.4f} at first, {losses[-1]:.4f} at last; "
+        f"accuracy {digits.accuracy(net, test):.3f}"
+    )
     print(f"the replicas on {contexts} differ by {spread}")
     print(f"the weights differ from one device's by {difference:.1e}")
     if spread != 0:

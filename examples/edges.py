@@ -3,6 +3,7 @@
 The kernels of the three output channels are set by hand, so that a person who looks at the picture
 knows what to expect of each. The lines along the borders come from the padding, which is black.
 """
+
 import sys
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from mxnet import nd
 from sklearn.datasets import load_sample_image
 
 PICTURE = Path(__file__).resolve().parent / "output" / "edges.png"
-VERTICAL = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]       # Sobel: the slope from left to right
-HORIZONTAL = [[-1, -2, -1], [0, 0, 0], [1, 2, 1]]     # Sobel: the slope from top to bottom
-SHARPEN = [[0, -1, 0], [-1, 5, -1], [0, -1, 0]]       # the pixel, and its difference to the four
+VERTICAL = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]  # Sobel: the slope from left to right
+HORIZONTAL = [[-1, -2, -1], [0, 0, 0], [1, 2, 1]]  # Sobel: the slope from top to bottom
+SHARPEN = [[0, -1, 0], [-1, 5, -1], [0, -1, 0]]  # the pixel, and its difference to the four
 
 
 def photograph():
@@ -42,10 +43,11 @@ def check(X, Y, top=150, left=200, size=100):
     Returns the largest difference, and the largest ratio of a difference to its bound: twice
     gamma_n * sum(|K| * |X|), as either side may have rounded each of its n = 27 terms.
     """
-    crop = X[:, top - 1:top + size + 1, left - 1:left + size + 1]
-    difference = (corr2d_multi_in_out(crop, kernel())
-                  - Y[:, top:top + size, left:left + size]).abs()
-    n_u = 27 * 2.0 ** -24
+    crop = X[:, top - 1 : top + size + 1, left - 1 : left + size + 1]
+    difference = (
+        corr2d_multi_in_out(crop, kernel()) - Y[:, top : top + size, left : left + size]
+    ).abs()
+    n_u = 27 * 2.0**-24
     bound = 2 * n_u / (1 - n_u) * corr2d_multi_in_out(crop.abs(), kernel().abs())
     return difference.max().asscalar(), (difference / bound).max().asscalar()
 
@@ -75,8 +77,10 @@ def main():
     print(f"wrote {PICTURE}")
     print(f"input {X.shape}, output {Y.shape}: channels, height, width")
     difference, ratio = check(X, Y)
-    print(f"100 x 100 pixels by the definition: largest difference {difference:.1e}, "
-          f"{ratio:.2f} of the bound on rounding")
+    print(
+        f"100 x 100 pixels by the definition: largest difference {difference:.1e}, "
+        f"{ratio:.2f} of the bound on rounding"
+    )
     if not ratio <= 1:
         return "edges: the layer's output is not the definition's"
     return None

@@ -3,6 +3,7 @@
 It needs the extra mxconv[onnx]. The network runs with algorithm='matmul', which MXNet can't write;
 `export_onnx` writes every algorithm as ONNX's own convolution.
 """
+
 import sys
 from pathlib import Path
 
@@ -40,10 +41,14 @@ def main():
     print("its operators:", " ".join(node.op_type for node in graph.graph.node))
     here, there = net(X).asnumpy(), run(FILE, X)
     difference = np.abs(there - here).max()
-    print(f"{len(X)} test images: largest difference {difference:.1e} of outputs up to "
-          f"{np.abs(here).max():.1f}")
-    print(f"accuracy in MXNet {digits.accuracy(net, (X, y)):.4f}, in onnxruntime "
-          f"{(there.argmax(axis=1) == y.asnumpy()).mean():.4f}")
+    print(
+        f"{len(X)} test images: largest difference {difference:.1e} of outputs up to "
+        f"{np.abs(here).max():.1f}"
+    )
+    print(
+        f"accuracy in MXNet {digits.accuracy(net, (X, y)):.4f}, in onnxruntime "
+        f"{(there.argmax(axis=1) == y.asnumpy()).mean():.4f}"
+    )
     if not difference <= TOLERANCE:
         return f"export_onnx: outputs differ by {difference:.1e}"
 

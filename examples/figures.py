@@ -1,8 +1,9 @@
-"""The chapter's two figures, the general case of the first, and the plot of problem 3, all computed.
+"""The chapter's two figures, the general case of the first, and problem 3's plot, all computed.
 
 They go to ``output/``, as SVG and as PNG; with ``--docs`` to ``docs/figures/``, where the
 repository keeps them.
 """
+
 import argparse
 from pathlib import Path
 
@@ -13,14 +14,15 @@ from mxconv import draw
 from mxnet import nd
 
 HERE = Path(__file__).resolve().parent
-PIXELS = nd.stack(X[0], X[1], X[1] + 1)                   # a third channel in the chapter's manner
+PIXELS = nd.stack(X[0], X[1], X[1] + 1)  # a third channel in the chapter's manner
 MIX = nd.array([[0, 1, 2], [3, 4, 5]]).reshape((2, 3, 1, 1))
 
 FIGURES = {
     "multi_in": lambda path: draw.multi_in(X, K, path),
     "one_by_one": lambda path: draw.one_by_one(PIXELS, MIX, path),
-    "general": lambda path: draw.multi_in(X, cell_4.K, path, output_channel=1, element=(1, 0),
-                                          strides=(1, 2), padding=1),
+    "general": lambda path: draw.multi_in(
+        X, cell_4.K, path, output_channel=1, element=(1, 0), strides=(1, 2), padding=1
+    ),
 }
 
 

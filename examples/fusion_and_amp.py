@@ -3,12 +3,12 @@
 Both work on MXNet's own convolution, so the layers run with algorithm='direct'. What is printed of
 times is measured, on one thread, and not judged; the outputs are.
 """
+
 import sys
 import warnings
 
 import digits  # first: it sets how many threads MXNet uses
 import mxnet as mx
-from mxnet import nd
 from mxnet.contrib import amp
 
 import mxconv

@@ -3,6 +3,7 @@
 MXNet quantises its own convolution, so the layers run with algorithm='direct'. What is printed of
 times is measured, on one thread, and not judged; the accuracy on the test images is.
 """
+
 import sys
 import time
 import warnings
@@ -20,8 +21,8 @@ from mxconv import MultiChannelConv2D
 
 FAST = {"static_alloc": True, "static_shape": True}
 ROUNDS = 20
-MOST_LOST = 0.01     # of the accuracy on the digits
-MOST_TURNED = 0.02   # 1 - cosine, of the outputs of a large network
+MOST_LOST = 0.01  # of the accuracy on the digits
+MOST_TURNED = 0.02  # 1 - cosine, of the outputs of a large network
 
 
 def grouped(net):
@@ -33,8 +34,11 @@ def grouped(net):
     blocks = []
     net.apply(blocks.append)
     layers = [block for block in blocks if isinstance(block, MultiChannelConv2D)]
-    return [layer.name + "_fwd" for layer in layers
-            if layer.geometry.groups > 1 and not layer.geometry.depthwise]
+    return [
+        layer.name + "_fwd"
+        for layer in layers
+        if layer.geometry.groups > 1 and not layer.geometry.depthwise
+    ]
 
 
 def quantize(net, X):
@@ -43,9 +47,13 @@ def quantize(net, X):
     images = gluon.data.ArrayDataset(X, nd.zeros(len(X)))  # labels are asked for and not used
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Cannot decide type", UserWarning)
-        quantized = quantize_net_v2(net, calib_data=gluon.data.DataLoader(images, batch_size=64),
-                                    calib_mode="naive", quantize_mode="smart",
-                                    exclude_layers=grouped(net))
+        quantized = quantize_net_v2(
+            net,
+            calib_data=gluon.data.DataLoader(images, batch_size=64),
+            calib_mode="naive",
+            quantize_mode="smart",
+            exclude_layers=grouped(net),
+        )
     quantized.hybridize(**FAST)
     net.hybridize(**FAST)  # quantize_net_v2 has hybridized it without
     return quantized
@@ -53,8 +61,11 @@ def quantize(net, X):
 
 def photographs(size=224):
     """scikit-learn's two photographs, two crops of each, as an NDArray (4, 3, size, size)."""
-    crops = [image[top:top + size, left:left + size]
-             for image in load_sample_images().images for top, left in ((0, 0), (200, 400))]
+    crops = [
+        image[top : top + size, left : left + size]
+        for image in load_sample_images().images
+        for top, left in ((0, 0), (200, 400))
+    ]
     return nd.array(np.stack(crops) / 255).transpose((0, 3, 1, 2))
 
 
@@ -86,8 +97,10 @@ def cosine(y, reference):
 
 
 def row(name, judged, values, times):
-    print(f"{name:12}  {judged:8}  {values[0]:7.4f}  {values[1]:6.4f}  "
-          f"{times[0]:10.1f}  {times[1]:7.1f}  {times[0] / times[1]:5.2f}")
+    print(
+        f"{name:12}  {judged:8}  {values[0]:7.4f}  {values[1]:6.4f}  "
+        f"{times[0]:10.1f}  {times[1]:7.1f}  {times[0] / times[1]:5.2f}"
+    )
 
 
 def main():

@@ -7,6 +7,7 @@ MXNet waits in silence and for ever for a process that is gone; here the whole j
 with a message and status 1. It ends as well when this process does. docs/distributed.md has the
 variables that spread a job over several machines.
 """
+
 import argparse
 import contextlib
 import ctypes
@@ -31,8 +32,10 @@ def launch(script, arguments=(), workers=2, servers=1):
     and `servers` to those of others; the scheduler runs where DMLC_NODE_HOST is DMLC_PS_ROOT_URI.
     """
     if "DMLC_PS_ROOT_URI" in os.environ and "DMLC_NODE_HOST" not in os.environ:
-        raise ValueError("DMLC_PS_ROOT_URI is set to %(DMLC_PS_ROOT_URI)s: expected DMLC_NODE_HOST "
-                         "too, this machine's own address" % os.environ)
+        raise ValueError(
+            "DMLC_PS_ROOT_URI is set to %(DMLC_PS_ROOT_URI)s: expected DMLC_NODE_HOST "
+            "too, this machine's own address" % os.environ
+        )
     environment = {
         "DMLC_PS_ROOT_URI": LOOPBACK,
         "DMLC_PS_ROOT_PORT": str(_free_port()),
@@ -47,14 +50,20 @@ def launch(script, arguments=(), workers=2, servers=1):
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         for role in ["scheduler"] * schedulers + ["server"] * servers + ["worker"] * workers:
-            process = subprocess.Popen(command, env={**environment, "DMLC_ROLE": role},
-                                       stdin=subprocess.DEVNULL, start_new_session=True)
+            process = subprocess.Popen(
+                command,
+                env={**environment, "DMLC_ROLE": role},
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
             processes.append((role, process))
             print(f"launch: {role} is process {process.pid}", flush=True)
         problem = _supervise(processes)
         if problem:
-            print(f"launch: {problem}; MXNet would wait for ever, so the job ends here",
-                  file=sys.stderr)
+            print(
+                f"launch: {problem}; MXNet would wait for ever, so the job ends here",
+                file=sys.stderr,
+            )
         return int(bool(problem))
     finally:
         for _, process in processes:  # with the processes that they have started themselves
@@ -70,8 +79,11 @@ def _supervise(processes):
         statuses = [process.poll() for _, process in processes]
         for (role, process), status in zip(processes, statuses):
             if status:
-                end = (f"was killed by {signal.Signals(-status).name}" if status < 0
-                       else f"ended with status {status}")
+                end = (
+                    f"was killed by {signal.Signals(-status).name}"
+                    if status < 0
+                    else f"ended with status {status}"
+                )
                 return f"{role} {process.pid} {end}"
         if None not in statuses:
             return None

@@ -2,6 +2,7 @@
 
 It goes to ``output/page.html``; open it in a browser.
 """
+
 from pathlib import Path
 
 from cell_2 import X

@@ -15,8 +15,12 @@ from mxconv import MultiChannelConv2D, corr2d, corr2d_multi_in_out
 from mxconv.compose import compose
 from mxconv.factor import decompose, factor
 
-K2 = nd.array([[[[1, 2], [0, 1]], [[0, 1], [3, 0]], [[1, 0], [0, 2]]],
-               [[[2, 0], [1, 1]], [[1, 1], [0, 0]], [[0, 3], [1, 0]]]])
+K2 = nd.array(
+    [
+        [[[1, 2], [0, 1]], [[0, 1], [3, 0]], [[1, 0], [0, 2]]],
+        [[[2, 0], [1, 1]], [[1, 1], [0, 0]], [[0, 3], [1, 0]]],
+    ]
+)
 
 
 def equal(a, b):
@@ -28,17 +32,21 @@ def one_from_two():
     Y = corr2d_multi_in_out(corr2d_multi_in_out(X, K1), K2)
     assert equal(Y, corr2d_multi_in_out(X, K))
     print("Can two be expressed as one? Yes.")
-    print(f"  K1 {K1.shape}, then K2 {K2.shape}, is one K {K.shape}; both ways X gives "
-          f"{Y.reshape(-1).asnumpy()}")
+    print(
+        f"  K1 {K1.shape}, then K2 {K2.shape}, is one K {K.shape}; both ways X gives "
+        f"{Y.reshape(-1).asnumpy()}"
+    )
     # One channel: convolving the kernels is right, cross-correlating them isn't.
     x, k1, k2 = nd.array([[1, 0, 0, 5]]), nd.array([[1, 2]]), nd.array([[1, 10]])
     convolved = compose(k1.reshape((1, 1, 1, 2)), k2.reshape((1, 1, 1, 2)))[0, 0]
     correlated = corr2d(nd.array([[0, 1, 10, 0]]), k1)
     y = corr2d(corr2d(x, k1), k2)
     assert equal(y, corr2d(x, convolved)) and not equal(y, corr2d(x, correlated))
-    print(f"  {row(k1)} and {row(k2)} convolved are {row(convolved)}, which turns {row(x)} into "
-          f"{row(y)} as they do;\n  cross-correlated they are {row(correlated)}, which makes "
-          f"{row(corr2d(x, correlated))} of it")
+    print(
+        f"  {row(k1)} and {row(k2)} convolved are {row(convolved)}, which turns {row(x)} into "
+        f"{row(y)} as they do;\n  cross-correlated they are {row(correlated)}, which makes "
+        f"{row(corr2d(x, correlated))} of it"
+    )
     a, b = K1[:2], K2[:, :2]
     assert not equal(compose(a, b), compose(b, a))
     print("  with several channels K1 after K2 differs from K2 after K1, as matrices do")
@@ -59,8 +67,10 @@ def sizes():
     assert equal(layers[1](layers[0](x)), one(x))
     assert one.weight.shape == (5, 3, 5, 8)
     print("What is its size? k1 + k2 - 1 per axis; with the first one's stride, k1 + s1 (k2 - 1).")
-    print("  3x2 with stride 2, then 2x4, is %dx%d with stride %d, biases included"
-          % (one.weight.shape[2:] + one.geometry.strides[:1]))
+    print(
+        "  3x2 with stride 2, then 2x4, is %dx%d with stride %d, biases included"
+        % (one.weight.shape[2:] + one.geometry.strides[:1])
+    )
 
 
 def two_from_one():
@@ -73,12 +83,16 @@ def two_from_one():
     first, second = (k / k[0] for k in factor(quartic, 3))
     product = compose(first.reshape((1, 1, 1, 3)), second.reshape((1, 1, 1, 3)))
     assert np.allclose(product.asnumpy(), quartic.asnumpy(), atol=1e-6)
-    print(f"  {row(quartic)} has no factor of length 2, and two of length 3: {row(first)} and "
-          f"{row(second)}")
+    print(
+        f"  {row(quartic)} has no factor of length 2, and two of length 3: {row(first)} and "
+        f"{row(second)}"
+    )
     rank = dimensions()
     assert rank == 7
-    print(f"  two 2x2 kernels have 8 elements and make {rank} dimensions of the 9 of 3x3 kernels: "
-          "a factor\n  can pass from one to the other; so almost no 3x3 kernel is such a product")
+    print(
+        f"  two 2x2 kernels have 8 elements and make {rank} dimensions of the 9 of 3x3 kernels: "
+        "a factor\n  can pass from one to the other; so almost no 3x3 kernel is such a product"
+    )
 
 
 def dimensions():
@@ -97,8 +111,10 @@ def two_with_enough_channels():
     assert equal(compose(first, second), K)
     c_mid = first.shape[0]
     assert c_mid == 3 * 3 * 3
-    print(f"  but through c_i k1^2 = {c_mid} channels any K {K.shape} is exactly {first.shape}, "
-          f"then\n  {second.shape}: each holds an input channel, shifted, for the second to weigh")
+    print(
+        f"  but through c_i k1^2 = {c_mid} channels any K {K.shape} is exactly {first.shape}, "
+        f"then\n  {second.shape}: each holds an input channel, shifted, for the second to weigh"
+    )
 
 
 def row(kernel):

@@ -3,6 +3,7 @@
 Every script runs in a process of its own. The exit status is 0 only if every cell printed what
 ``expected/`` holds and every other script, which checks its own results, succeeded.
 """
+
 import argparse
 import ast
 import difflib
@@ -46,15 +47,24 @@ def run_cell(name):
     expected = (HERE / "expected" / f"{name}.txt").read_text().strip("\n")
     if problem is None and output != expected:
         problem = "differs from the book"
-        print(*difflib.unified_diff(expected.splitlines(), output.splitlines(),
-                                    "the book", f"{name}.py", lineterm=""), sep="\n")
+        print(
+            *difflib.unified_diff(
+                expected.splitlines(), output.splitlines(), "the book", f"{name}.py", lineterm=""
+            ),
+            sep="\n",
+        )
     return problem
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=CELLS + OTHERS,
-                        help="run these only: %(choices)s")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        choices=CELLS + OTHERS,
+        help="run these only: %(choices)s",
+    )
     names = parser.parse_args().only or CELLS + OTHERS
 
     results, seconds = {}, {}

@@ -90,7 +90,7 @@ def operands(function, X, K, x_rank, k_rank):
         )
     if X.shape[-2] < K.shape[-2] or X.shape[-1] < K.shape[-1]:
         raise ValueError(
-            f"{function}: expected a kernel no larger than the input in height and width, {received}"
+            f"{function}: expected a kernel no larger than the input in either axis, {received}"
         )
     if X.dtype != K.dtype:
         raise TypeError(

@@ -27,7 +27,9 @@ def as_dtype(value):
             pass
     if dtype is None or dtype not in CONVOLVED:
         names = ", ".join(repr(name_of(dtype)) for dtype in CONVOLVED)
-        raise TypeError(f"dtype is not one that MXNet convolves: expected {names}, received {value!r}")
+        raise TypeError(
+            f"dtype is not one that MXNet convolves: expected {names}, received {value!r}"
+        )
     return dtype
 
 

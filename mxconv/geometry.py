@@ -120,7 +120,7 @@ class ConvGeometry:
 
     @cached_property
     def core(self):
-        """What is left for an algorithm: NCHW, padded by nothing or by zeros on both sides alike."""
+        """What is left for an algorithm: NCHW, and zeros on both sides alike as padding."""
         padding = (0, 0) if self.padded_apart else self.padding
         return replace(self, layout="NCHW", padding=padding, padding_mode="zeros")
 
@@ -136,7 +136,7 @@ class ConvGeometry:
 
     @cached_property
     def window(self):
-        """Height and width of the part of the input that one output sees: dilated, d (k - 1) + 1."""
+        """Height and width of what one output sees of the input: dilated, d (k - 1) + 1."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation))
 
     @property

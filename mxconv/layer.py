@@ -236,8 +236,8 @@ class MultiChannelConv2D(nn.Conv2D):
             )
         if not dtypes.has_convolution(dtype, context):
             raise TypeError(
-                "MXNet convolves float32 and float64, bfloat16 on a CPU with AVX-512, and float16 on "
-                f"a GPU; received an input of {dtypes.name_of(dtype)} on {context}"
+                "MXNet convolves float32 and float64, bfloat16 on a CPU with AVX-512, and float16 "
+                f"on a GPU; received an input of {dtypes.name_of(dtype)} on {context}"
             )
         contexts = self.weight.list_ctx()
         if context not in contexts:
@@ -273,7 +273,7 @@ class MultiChannelConv2D(nn.Conv2D):
         )
 
     def __getstate__(self):
-        """Everything but the traced graph, which can't be copied, and the scope, which points up."""
+        """All but the traced graph, which can't be copied, and the scope, which points up."""
         state = self.__dict__.copy()
         state.update(_cached_graph=(), _cached_op=None, _cached_op_args=[])
         del state["_scope"]

@@ -137,8 +137,8 @@ def set_algorithm(net, algorithm, where=None):
     TypeError
         net isn't a Block, or where none of the above.
     ValueError
-        An unknown algorithm, a network without such layers, a choice of none of them, or layers that
-        the algorithm isn't for. Nothing is changed then.
+        An unknown algorithm, a network without such layers, a choice of none of them, or layers
+        that the algorithm isn't for. Nothing is changed then.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Fixtures: the contexts of this machine, seeds, and errors that stay in the test that made them."""
+"""Fixtures: the machine's contexts, seeds, and errors that stay in the test that made them."""
 
 import mxconv  # noqa: F401  (first: it readies NumPy for MXNet)
 

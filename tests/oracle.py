@@ -39,13 +39,19 @@ def gradients(x, weight, dy, strides=(1, 1), padding=(0, 0), dilation=(1, 1), gr
     seen = windows(x, kernel, strides, padding, dilation)
     dpadded = np.zeros((x.shape[0], x.shape[1]) + tuple(np.add(x.shape[2:], 2 * np.array(padding))))
     dweight = []
-    parts = [np.split(a, groups, axis) for a, axis in ((seen, 1), (weight, 0), (dy, 1), (dpadded, 1))]
+    parts = [
+        np.split(a, groups, axis) for a, axis in ((seen, 1), (weight, 0), (dy, 1), (dpadded, 1))
+    ]
     for s, w, g, dp in zip(*parts):
         dweight.append(np.einsum("ncijab,noij->ocab", s, g))
         for a in range(kernel[0]):
             for b in range(kernel[1]):
-                rows = slice(a * dilation[0], a * dilation[0] + (o_h - 1) * strides[0] + 1, strides[0])
-                cols = slice(b * dilation[1], b * dilation[1] + (o_w - 1) * strides[1] + 1, strides[1])
+                rows = slice(
+                    a * dilation[0], a * dilation[0] + (o_h - 1) * strides[0] + 1, strides[0]
+                )
+                cols = slice(
+                    b * dilation[1], b * dilation[1] + (o_w - 1) * strides[1] + 1, strides[1]
+                )
                 dp[:, :, rows, cols] += np.einsum("noij,oc->ncij", g, w[:, :, a, b])
     p_h, p_w = padding
     dx = dpadded[:, :, p_h : p_h + x.shape[2], p_w : p_w + x.shape[3]]
@@ -53,7 +59,7 @@ def gradients(x, weight, dy, strides=(1, 1), padding=(0, 0), dilation=(1, 1), gr
 
 
 def assert_within(actual, expected, magnitude, dtype=np.float32, terms=1000):
-    """|actual - expected| <= terms * u * magnitude, where magnitude is the sum of absolute products.
+    """|actual - expected| <= terms * u * magnitude, magnitude being the sum of absolute products.
 
     The bound of any order of summation of so many terms, u being the rounding unit of the dtype.
     """

@@ -164,7 +164,7 @@ def test_what_an_algorithm_is_not_for_is_refused(name, g, says):
 
 
 def test_inf_spreads_to_its_tile_and_no_further():
-    """Zeros of the larger kernel meet it there, and 0 times Inf is NaN; 'direct' has none of them."""
+    """Zeros of the larger kernel meet it there, and 0 times Inf is NaN; 'direct' has none."""
     g = ConvGeometry(1, 3, padding=1, in_channels=1)
     x, weight = nd.ones((1, 1, 16, 16)), nd.ones(g.weight_shape)
     x[0, 0, 8, 8] = np.inf

@@ -1,4 +1,5 @@
 """The environments MXNet can run in, the aliases it needs, and the line shown where it can't."""
+
 import os
 import re
 import subprocess
@@ -26,54 +27,93 @@ numpy.__getattr__ = without_aliases
 def run(*arguments, path=""):
     """Run Python in a child process, with the folder `path` on its search path."""
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(path), str(SCRIPT.parents[1])]))
-    return subprocess.run([sys.executable, *map(str, arguments)], env=environment, timeout=120,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env=environment,
+        timeout=120,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
 
 
-@pytest.mark.parametrize("version, suits", [
-    ((2, 7), False), ((3, 7), False), ((3, 8), True), ((3, 11), True), ((3, 12), True),
-    ((3, 13), False), ((4, 0), False),
-])
+@pytest.mark.parametrize(
+    "version, suits",
+    [
+        ((2, 7), False),
+        ((3, 7), False),
+        ((3, 8), True),
+        ((3, 11), True),
+        ((3, 12), True),
+        ((3, 13), False),
+        ((4, 0), False),
+    ],
+)
 def test_python_problem(version, suits):
     problem = _compat.python_problem(version)
     assert (problem is None) == suits
     assert suits or "this is Python %d.%d:" % version in problem
 
 
-@pytest.mark.parametrize("version, suits", [
-    ("1.17.3", True), ("1.23.5", True), ("1.26.4", True), ("2.0.0rc1", False), ("2.4.1", False),
-    ("10.0", False),
-])
+@pytest.mark.parametrize(
+    "version, suits",
+    [
+        ("1.17.3", True),
+        ("1.23.5", True),
+        ("1.26.4", True),
+        ("2.0.0rc1", False),
+        ("2.4.1", False),
+        ("10.0", False),
+    ],
+)
 def test_numpy_problem(version, suits):
     problem = _compat.numpy_problem(version, (3, 11))
     assert (problem is None) == suits
     assert suits or f"this is NumPy {version}:" in problem
 
 
-@pytest.mark.parametrize("python, bounds", [
-    ((3, 8), ">=1.17,<1.24"), ((3, 11), ">=1.17,<1.24"), ((3, 12), ">=1.26,<2"),
-])
+@pytest.mark.parametrize(
+    "python, bounds",
+    [
+        ((3, 8), ">=1.17,<1.24"),
+        ((3, 11), ">=1.17,<1.24"),
+        ((3, 12), ">=1.26,<2"),
+    ],
+)
 @pytest.mark.parametrize("version", [None, "2.1.0"])
 def test_numpy_problem_names_the_bounds_for_this_python(version, python, bounds):
     problem = _compat.numpy_problem(version, python)
     assert problem.endswith(f'run  python -m pip install "numpy{bounds}"')
 
 
-@pytest.mark.parametrize("version, suits", [
-    (None, False), ("1.7.0.post2", False), ("1.8.0", False), ("1.9", False), ("1.9.0", False),
-    ("1.9.1", True), ("1.9.1.post0", True), ("1.10.0", True), ("2.0.0b1", False),
-])
+@pytest.mark.parametrize(
+    "version, suits",
+    [
+        (None, False),
+        ("1.7.0.post2", False),
+        ("1.8.0", False),
+        ("1.9", False),
+        ("1.9.0", False),
+        ("1.9.1", True),
+        ("1.9.1.post0", True),
+        ("1.10.0", True),
+        ("2.0.0b1", False),
+    ],
+)
 def test_mxnet_problem(version, suits):
     problem = _compat.mxnet_problem(version)
     assert (problem is None) == suits
     assert suits or ("there is none" if version is None else f"MXNet {version}:") in problem
 
 
-@pytest.mark.parametrize("library, packages", [
-    ("libgomp.so.1", "libgomp1 libquadmath0 "),
-    ("libquadmath.so.0", "libgomp1 libquadmath0 "),
-    ("libgfortran.so.5", "libgomp1 libquadmath0 libgfortran5 "),
-])
+@pytest.mark.parametrize(
+    "library, packages",
+    [
+        ("libgomp.so.1", "libgomp1 libquadmath0 "),
+        ("libquadmath.so.0", "libgomp1 libquadmath0 "),
+        ("libgfortran.so.5", "libgomp1 libquadmath0 libgfortran5 "),
+    ],
+)
 def test_library_problem_names_the_library_and_its_packages(library, packages):
     message = f"{library}: cannot open shared object file: No such file or directory"
     problem = _compat.library_problem(message)
@@ -81,10 +121,13 @@ def test_library_problem_names_the_library_and_its_packages(library, packages):
     assert f"apt-get install {packages}" in problem
 
 
-@pytest.mark.parametrize("message", [
-    "libcudnn.so.8: cannot open shared object file: No such file or directory",
-    "libgomp.so.1: file too short",
-])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "libcudnn.so.8: cannot open shared object file: No such file or directory",
+        "libgomp.so.1: file too short",
+    ],
+)
 def test_library_problem_leaves_other_errors_alone(message):
     assert _compat.library_problem(message) is None
 
@@ -96,8 +139,10 @@ def test_distutils_problem():
 
 def test_every_problem_is_one_line():
     problems = [
-        _compat.python_problem((3, 13)), _compat.distutils_problem(False),
-        _compat.numpy_problem("2.1.0", (3, 11)), _compat.mxnet_problem(None),
+        _compat.python_problem((3, 13)),
+        _compat.distutils_problem(False),
+        _compat.numpy_problem("2.1.0", (3, 11)),
+        _compat.mxnet_problem(None),
         _compat.library_problem("libgomp.so.1: cannot open shared object file"),
     ]
     assert all(len(problem.splitlines()) == 1 for problem in problems)
@@ -141,8 +186,11 @@ REFUSED = [
     ("numpy", "raise ModuleNotFoundError(name='numpy')", "NumPy below 2, and there is none: run "),
     ("mxnet", "raise ModuleNotFoundError(name='mxnet')", "MXNet 1.9.1, and there is none: run "),
     ("mxnet", "__version__ = '1.8.0'", "this is MXNet 1.8.0: run "),
-    ("mxnet", "raise OSError('libgomp.so.1: cannot open shared object file: No such file')",
-     "system library libgomp.so.1, and there is none: run  apt-get install libgomp1 libquadmath0"),
+    (
+        "mxnet",
+        "raise OSError('libgomp.so.1: cannot open shared object file: No such file')",
+        "library libgomp.so.1, and there is none: run  apt-get install libgomp1 libquadmath0",
+    ),
 ]
 
 
@@ -162,8 +210,13 @@ def test_a_refused_environment_gives_one_line(tmp_path, package, source, line):
     assert "During handling" not in importing.stderr
 
 
-@pytest.mark.parametrize("error", ["OSError('libcudnn.so.8: cannot open shared object file')",
-                                   "ModuleNotFoundError(name='requests')"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        "OSError('libcudnn.so.8: cannot open shared object file')",
+        "ModuleNotFoundError(name='requests')",
+    ],
+)
 def test_other_errors_of_mxnet_pass_through(tmp_path, error):
     (tmp_path / "mxnet.py").write_text("raise " + error)
     done = run("-c", "import mxconv", path=tmp_path)

@@ -396,12 +396,18 @@ def test_every_algorithm_has_a_bill():
 @pytest.mark.parametrize(
     "algorithm, arguments, made",
     [
-        ("align", dict(channels=5, padding=1), dict(inner_weight=16 * 27, inner_output=2 * 16 * 64)),
+        (
+            "align",
+            dict(channels=5, padding=1),
+            dict(inner_weight=16 * 27, inner_output=2 * 16 * 64),
+        ),
         (
             "align",
             dict(channels=3, groups=3, padding=((0, 1), (1, 0))),
             dict(
-                padded=2 * 3 * 81, inner_input=2 * 16 * 81, inner_weight=16 * 9,
+                padded=2 * 3 * 81,
+                inner_input=2 * 16 * 81,
+                inner_weight=16 * 9,
                 inner_output=2 * 16 * 49,
             ),
         ),
@@ -415,7 +421,9 @@ def test_every_algorithm_has_a_bill():
     ],
 )
 def test_the_bill_of_a_convolution_in_another_ones_place(algorithm, arguments, made):
-    layer = MultiChannelConv2D(**{"kernel_size": 3, **arguments}, algorithm=algorithm, in_channels=3)
+    layer = MultiChannelConv2D(
+        **{"kernel_size": 3, **arguments}, algorithm=algorithm, in_channels=3
+    )
     arrays = cost(layer, (2, 3, 8, 8)).memory.forward
     plain = {"input", "weight", "bias", "output"}
     listed = {name: n for name, n in vars(arrays).items() if n and name not in plain}

@@ -245,7 +245,6 @@ def bfloat16():
 def test_bfloat16_is_within_its_rounding(arguments, bfloat16):
     """Inputs, parameters and outputs are rounded by 1/256 of each at most, sums are in float32."""
     net, x = one_layer(arguments)
-    layer = net[0]
     for values in (p.data() for p in net.collect_params().values()):
         values[:] = nd.random.normal(shape=values.shape)
     x = nd.random.normal(shape=x.shape)

@@ -22,10 +22,16 @@ from mxconv import MultiChannelConv2D  # noqa: E402
 
 LIMIT = 60  # seconds that anything may take before it counts as hanging
 EPOCHS, IMAGES = 12, 320
-TRAINING = [str(EXAMPLES / "digits_distributed.py"), "--epochs", str(EPOCHS),
-            "--images", str(IMAGES)]
-ON_LINUX = pytest.mark.skipif(sys.platform != "linux",
-                              reason="needs Linux: PR_SET_PDEATHSIG, and all of 127.0.0.0/8")
+TRAINING = [
+    str(EXAMPLES / "digits_distributed.py"),
+    "--epochs",
+    str(EPOCHS),
+    "--images",
+    str(IMAGES),
+]
+ON_LINUX = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs Linux: PR_SET_PDEATHSIG, and all of 127.0.0.0/8"
+)
 
 
 class Job:
@@ -35,8 +41,12 @@ class Job:
         self.log = log
         with open(str(log), "wb") as output:
             self.launcher = subprocess.Popen(
-                [sys.executable, *command], stdout=output, stderr=output, start_new_session=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+                [sys.executable, *command],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            )
 
     def output(self):
         return self.log.read_text()
@@ -127,8 +137,9 @@ def test_workers_train_as_one_process_does(undisturbed):
     expected = alone.collect_params().values()
     assert len(ours) == len(expected)
     for array, parameter in zip(ours.values(), expected):
-        np.testing.assert_allclose(array, parameter.data().asnumpy(), rtol=0,
-                                   atol=digits_distributed.TOLERANCE)
+        np.testing.assert_allclose(
+            array, parameter.data().asnumpy(), rtol=0, atol=digits_distributed.TOLERANCE
+        )
     assert "the workers' weights are equal" in job.output()
     assert [len(job.processes(role)) for role in ("scheduler", "server", "worker")] == [1, 1, 2]
 
@@ -157,15 +168,32 @@ def test_a_killed_process_ends_the_job_and_resuming_makes_up_for_it(undisturbed,
 @ON_LINUX
 def test_a_death_on_another_machine_ends_the_job_too(undisturbed, start, tmp_path):
     """A launcher doesn't see the other machine's processes; its own worker gives up waiting."""
+
     def both(*arguments):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        return [start(EXAMPLES / "launch.py", "--workers", 1, "--servers", 1, *TRAINING,
-                      "--checkpoint", tmp_path / "checkpoint", "--stall", 10, *arguments,
-                      DMLC_PS_ROOT_URI="127.0.0.1", DMLC_PS_ROOT_PORT=str(port),
-                      DMLC_NUM_WORKER="2", DMLC_NUM_SERVER="2", DMLC_NODE_HOST=host)
-                for host in ("127.0.0.1", "127.0.0.2")]
+        return [
+            start(
+                EXAMPLES / "launch.py",
+                "--workers",
+                1,
+                "--servers",
+                1,
+                *TRAINING,
+                "--checkpoint",
+                tmp_path / "checkpoint",
+                "--stall",
+                10,
+                *arguments,
+                DMLC_PS_ROOT_URI="127.0.0.1",
+                DMLC_PS_ROOT_PORT=str(port),
+                DMLC_NUM_WORKER="2",
+                DMLC_NUM_SERVER="2",
+                DMLC_NODE_HOST=host,
+            )
+            for host in ("127.0.0.1", "127.0.0.2")
+        ]
 
     jobs = both()
     wait_for(lambda: epochs_done(tmp_path / "checkpoint") >= 2, jobs[0])
@@ -185,9 +213,11 @@ def test_a_death_on_another_machine_ends_the_job_too(undisturbed, start, tmp_pat
 def sleeping(start, tmp_path):
     """A job whose two workers have nothing to do."""
     script = tmp_path / "script.py"
-    script.write_text("import os, pathlib, time\n"
-                      f"pathlib.Path({str(tmp_path)!r}, f'{{os.getpid()}}.worker').touch()\n"
-                      "time.sleep(1000)\n")
+    script.write_text(
+        "import os, pathlib, time\n"
+        f"pathlib.Path({str(tmp_path)!r}, f'{{os.getpid()}}.worker').touch()\n"
+        "time.sleep(1000)\n"
+    )
     job = start(EXAMPLES / "launch.py", script)
     wait_for(lambda: len(list(tmp_path.glob("*.worker"))) == 2, job)
     assert len(job.processes()) == 4 and all(map(alive, job.processes()))
@@ -206,7 +236,7 @@ def test_nothing_outlives_the_launcher(number, sleeping):
 
 
 def test_a_killed_scheduler_ends_the_job(sleeping):
-    victim, = sleeping.processes("scheduler")
+    (victim,) = sleeping.processes("scheduler")
     os.kill(victim, signal.SIGKILL)
     assert sleeping.status() == 1
     assert f"scheduler {victim} was killed by SIGKILL" in sleeping.output()
@@ -215,11 +245,13 @@ def test_a_killed_scheduler_ends_the_job(sleeping):
 def test_a_worker_that_fails_ends_the_job(start, tmp_path):
     """Its ordinary end would wait in MXNet for the other workers, which wait for its gradients."""
     script = tmp_path / "script.py"
-    script.write_text("import mxconv, mxnet as mx\n"
-                      "kv = mx.kv.create('dist_sync')\n"
-                      "if kv.rank == 1:\n"
-                      "    raise ArithmeticError('one of the workers')\n"
-                      "kv.init(0, mx.nd.ones(1))\n")
+    script.write_text(
+        "import mxconv, mxnet as mx\n"
+        "kv = mx.kv.create('dist_sync')\n"
+        "if kv.rank == 1:\n"
+        "    raise ArithmeticError('one of the workers')\n"
+        "kv.init(0, mx.nd.ones(1))\n"
+    )
     job = start(EXAMPLES / "launch.py", script)
     assert job.status() == 1
     assert "ArithmeticError: one of the workers" in job.output()
@@ -241,18 +273,20 @@ def test_servers_that_do_not_follow_the_workers_are_noticed(monkeypatch):
 def test_a_checkpoint_is_whole_whenever_its_writer_is_stopped(start, tmp_path):
     """A stopped process leaves in its files what a killed one does, and can be stopped again."""
     script = tmp_path / "script.py"
-    script.write_text("import itertools, sys\n"
-                      "from pathlib import Path\n"
-                      f"sys.path.insert(0, {str(EXAMPLES)!r})\n"
-                      "from digits_distributed import *\n"
-                      "net, trainer = start()\n"
-                      "with autograd.record():\n"
-                      "    net(nd.ones((1, 1, 8, 8))).backward()\n"
-                      "trainer.update(1)\n"
-                      "for epochs in itertools.count(1):\n"
-                      "    for parameter in net.collect_params().values():\n"
-                      "        parameter.data()[:] = epochs\n"
-                      f"    save(Path({str(tmp_path / 'checkpoint')!r}), net, trainer, epochs)\n")
+    script.write_text(
+        "import itertools, sys\n"
+        "from pathlib import Path\n"
+        f"sys.path.insert(0, {str(EXAMPLES)!r})\n"
+        "from digits_distributed import *\n"
+        "net, trainer = start()\n"
+        "with autograd.record():\n"
+        "    net(nd.ones((1, 1, 8, 8))).backward()\n"
+        "trainer.update(1)\n"
+        "for epochs in itertools.count(1):\n"
+        "    for parameter in net.collect_params().values():\n"
+        "        parameter.data()[:] = epochs\n"
+        f"    save(Path({str(tmp_path / 'checkpoint')!r}), net, trainer, epochs)\n"
+    )
     job = start(script)
     wait_for(lambda: epochs_done(tmp_path / "checkpoint") >= 2, job)
     seen = set()
@@ -271,8 +305,9 @@ def test_a_checkpoint_is_whole_whenever_its_writer_is_stopped(start, tmp_path):
 
 
 def test_there_is_nothing_to_resume_from(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["digits_distributed.py", "--resume",
-                                      "--checkpoint", str(tmp_path)])
+    monkeypatch.setattr(
+        sys, "argv", ["digits_distributed.py", "--resume", "--checkpoint", str(tmp_path)]
+    )
     assert "holds no checkpoint to resume from" in digits_distributed.main()
 
 

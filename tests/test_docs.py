@@ -28,7 +28,9 @@ def examples(page):
 @pytest.mark.parametrize("name", ["exercises.md", "migration.md", "deployment.md"])
 def test_the_code_on_the_page_prints_what_the_page_says(name, tmp_path, monkeypatch):
     if name == "deployment.md":
-        pytest.importorskip("onnxruntime", reason="the page exports to ONNX: the extra mxconv[onnx]")
+        pytest.importorskip(
+            "onnxruntime", reason="the page exports to ONNX: the extra mxconv[onnx]"
+        )
     monkeypatch.chdir(tmp_path)  # some write files
     test = examples((DOCS / name).read_text(encoding="utf-8"))
     assert len(test.examples) > 10
@@ -50,7 +52,9 @@ def test_every_number_in_the_text_is_one_that_the_code_prints():
 
 def test_the_readmes_examples_print_what_it_says(capsys):
     """Each Python block is followed by the block of what it prints, if it prints anything."""
-    fences = re.findall(r"^```(\w*)\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    fences = re.findall(
+        r"^```(\w*)\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
     namespace, checked = {}, 0
     for (language, code), (following, expected) in zip(fences, fences[1:] + [("", "")]):
         if language == "python":

@@ -63,7 +63,8 @@ class Figure:
         groups = {group.get("id"): group for group in root.iter(SVG + "g")}
         named = {
             name: "".join(text.text for text in group.iter(SVG + "text"))
-            for name, group in groups.items() if name and "." in name
+            for name, group in groups.items()
+            if name and "." in name
         }
         self.texts = [text.text for text in root.iter(SVG + "text")]
         self.sums = [named.pop(name) for name in sorted(named) if name.startswith("sum")]
@@ -139,8 +140,12 @@ def test_what_is_shaded_is_the_oracles(case, tmp_path):
     shown = [value(text) for text in figure.texts if re.fullmatch("−?[0-9]+", text)]
     planes = [np.pad(x, [(0, 0)] + [(p, p) for p in padding]), k, y]
     if len(x) > 1:
-        planes += [oracle.convolve(x[None, c : c + 1], k[o : o + 1, c : c + 1], None, strides,
-                                   padding, dilation) for c in range(len(x))]
+        planes += [
+            oracle.convolve(
+                x[None, c : c + 1], k[o : o + 1, c : c + 1], None, strides, padding, dilation
+            )
+            for c in range(len(x))
+        ]
     assert sorted(shown) == sorted(v for plane in planes for v in plane.flat)
 
 
@@ -180,7 +185,7 @@ def luminance(colour):
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_is_cut_off_crowded_or_pale(name):
     figure = FIGURES[name](None)
-    axes, = figure.axes
+    (axes,) = figure.axes
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     texts = [text.get_text() for text in axes.texts]
@@ -237,9 +242,20 @@ def test_the_users_style_stays_and_does_not_show(tmp_path):
 @pytest.mark.parametrize(
     "given, text",
     [
-        (3, "3"), (-3, "−3"), (0, "0"), (-0.0, "0"), (999999, "999999"), (1e6, "1e6"),
-        (-2.5e12, "−2.5e12"), (0.5, "0.5"), (1 / 3, "0.333"), (-1234.5, "−1234"),
-        (1e-5, "1e−5"), (-0.000123456, "−0.000123"), (np.nan, "nan"), (-np.inf, "−inf"),
+        (3, "3"),
+        (-3, "−3"),
+        (0, "0"),
+        (-0.0, "0"),
+        (999999, "999999"),
+        (1e6, "1e6"),
+        (-2.5e12, "−2.5e12"),
+        (0.5, "0.5"),
+        (1 / 3, "0.333"),
+        (-1234.5, "−1234"),
+        (1e-5, "1e−5"),
+        (-0.000123456, "−0.000123"),
+        (np.nan, "nan"),
+        (-np.inf, "−inf"),
     ],
 )
 def test_numbers_are_short(given, text):

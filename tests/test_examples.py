@@ -1,4 +1,5 @@
 """The examples print what the book prints, the runner notices when they don't, the uses work."""
+
 import os
 import re
 import shutil
@@ -27,7 +28,7 @@ BOOK = {
     "cell_3": "",
     "cell_4": "(3, 2, 2, 2)",
     "cell_5": "[[[ 56.  72.]\n  [104. 120.]]\n\n [[ 76. 100.]\n  [148. 172.]]\n\n"
-              " [[ 96. 128.]\n  [192. 224.]]]\n<NDArray 3x2x2 @cpu(0)>",
+    " [[ 96. 128.]\n  [192. 224.]]]\n<NDArray 3x2x2 @cpu(0)>",
     "cell_6": "",
     "cell_7": "True",
 }
@@ -36,9 +37,15 @@ BOOK = {
 def run(script, *arguments, cwd=None):
     """A script in a process of its own, with the package that is tested here."""
     environment = dict(os.environ, PYTHONPATH=str(Path(mxconv.__file__).parents[1]))
-    return subprocess.run([sys.executable, str(script), *arguments], cwd=cwd, env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
-                          timeout=300)
+    return subprocess.run(
+        [sys.executable, str(script), *arguments],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=300,
+    )
 
 
 @pytest.mark.parametrize("cell", BOOK)
@@ -60,6 +67,7 @@ def test_the_runner_shows_and_counts_what_it_reproduced(tmp_path):
 @pytest.fixture
 def copy(tmp_path):
     """Copy the examples, and change the text of some: a function that returns the copy's runner."""
+
     def change(changes):
         examples = tmp_path / "examples"
         shutil.copytree(EXAMPLES, examples, ignore=shutil.ignore_patterns("output", "__pycache__"))
@@ -68,15 +76,18 @@ def copy(tmp_path):
             assert old in text
             (examples / file).write_text(text.replace(old, new))
         return examples / "run_all.py"
+
     return change
 
 
 def test_the_runner_notices_what_goes_wrong(copy):
-    run_all = copy({
-        "cell_3.py": ("from mxconv import", "from mxconv import no_such_function,"),
-        "expected/cell_4.txt": ("3,", "4,"),
-        "digits.py": ("EPOCHS = 20", "EPOCHS = 1"),
-    })
+    run_all = copy(
+        {
+            "cell_3.py": ("from mxconv import", "from mxconv import no_such_function,"),
+            "expected/cell_4.txt": ("3,", "4,"),
+            "digits.py": ("EPOCHS = 20", "EPOCHS = 1"),
+        }
+    )
     done = run(run_all, "--only", "cell_3", "cell_4", "digits", "cell_1")
     assert done.returncode == 1
     assert "\n--- the book\n+++ cell_4.py\n" in done.stdout
@@ -84,8 +95,12 @@ def test_the_runner_notices_what_goes_wrong(copy):
     assert "cannot import name 'no_such_function'" in done.stderr
     assert "digits: test accuracy" in done.stderr
     results = re.findall(r"^(\w+) +(\S.*?) +\d+\.\d s  ", done.stdout, re.M)
-    assert results == [("cell_3", "exit status 1"), ("cell_4", "differs from the book"),
-                       ("digits", "exit status 1"), ("cell_1", "ok")]
+    assert results == [
+        ("cell_3", "exit status 1"),
+        ("cell_4", "differs from the book"),
+        ("digits", "exit status 1"),
+        ("cell_1", "ok"),
+    ]
     assert done.stdout.endswith("\nbook: 1 of 3 reproduced\n")
 
 
@@ -107,11 +122,13 @@ def filtered():
 def test_edges_are_those_of_float64(filtered):
     photograph = load_sample_image("china.jpg") / 255
     grey = photograph.mean(axis=2)
-    expected = np.stack([
-        ndimage.sobel(grey, axis=1, mode="constant"),
-        ndimage.sobel(grey, axis=0, mode="constant"),
-        grey - ndimage.laplace(grey, mode="constant"),
-    ])
+    expected = np.stack(
+        [
+            ndimage.sobel(grey, axis=1, mode="constant"),
+            ndimage.sobel(grey, axis=0, mode="constant"),
+            grey - ndimage.laplace(grey, mode="constant"),
+        ]
+    )
     magnitude = np.abs(edges.kernel().asnumpy()).sum(axis=(1, 2, 3), keepdims=True)[0]
     X, Y = filtered
     np.testing.assert_array_equal(X.asnumpy(), photograph.transpose(2, 0, 1).astype(np.float32))
@@ -174,13 +191,16 @@ def test_digits_learns_alike_with_every_algorithm(algorithm):
     assert shares[0] == pytest.approx(shares[1], abs=0.005) and shares[0] > 0.8
 
 
-@pytest.mark.parametrize("losses, share, said", [
-    ([1.0, 0.1], 0.98, None),
-    ([1.0, 0.1 * (1 + 1e-6)], 0.98, None),
-    ([1.0, 0.1 * (1 + 2e-4)], 0.98, "losses differ"),
-    ([1.0, float("nan")], 0.98, "losses differ"),
-    ([1.0, 0.1], 0.97, "accuracy 0.9700, expected more than 0.97"),
-])
+@pytest.mark.parametrize(
+    "losses, share, said",
+    [
+        ([1.0, 0.1], 0.98, None),
+        ([1.0, 0.1 * (1 + 1e-6)], 0.98, None),
+        ([1.0, 0.1 * (1 + 2e-4)], 0.98, "losses differ"),
+        ([1.0, float("nan")], 0.98, "losses differ"),
+        ([1.0, 0.1], 0.97, "accuracy 0.9700, expected more than 0.97"),
+    ],
+)
 def test_digits_says_what_is_wrong(losses, share, said):
     verdict = digits.verdict(losses, [1.0, 0.1], share)
     assert verdict is None if said is None else said in verdict

@@ -64,7 +64,12 @@ def test_algorithms_for_some_geometries(name, arguments, path):
 @pytest.mark.parametrize("padding_mode, padding", PADDINGS)
 def test_every_kind_of_padding_and_layout(name, layout, padding_mode, padding, path):
     layer = build(
-        name, channels=6, kernel_size=3, groups=2, padding=padding, padding_mode=padding_mode,
+        name,
+        channels=6,
+        kernel_size=3,
+        groups=2,
+        padding=padding,
+        padding_mode=padding_mode,
         layout=layout,
     )
     x = integers((2, 4, 9, 8) if layout == "NCHW" else (2, 9, 8, 4))

@@ -151,7 +151,9 @@ def test_bad_arguments_are_named_with_their_value(name, value, error):
     assert "expected" in str(caught.value)
 
 
-@pytest.mark.parametrize("counts", [dict(channels=4, in_channels=6), dict(channels=6, in_channels=4)])
+@pytest.mark.parametrize(
+    "counts", [dict(channels=4, in_channels=6), dict(channels=6, in_channels=4)]
+)
 def test_groups_divide_both_channel_counts(counts):
     with pytest.raises(ValueError, match="divisible by groups.*=4, groups=3"):
         ConvGeometry(kernel_size=3, groups=3, **counts)

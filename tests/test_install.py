@@ -1,4 +1,5 @@
 """The package's metadata, and how `make` finds a Python. Nothing here uses the network."""
+
 import os
 import re
 import stat
@@ -22,9 +23,14 @@ EXTRAS = ["plot", "examples", "gluoncv", "onnx", "test"]
 def egg_info(tmp_path_factory):
     """The metadata that setup.py makes, in a folder of its own."""
     folder = tmp_path_factory.mktemp("metadata")
-    subprocess.run([sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(folder)],
-                   cwd=str(ROOT), check=True, timeout=120,
-                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(folder)],
+        cwd=str(ROOT),
+        check=True,
+        timeout=120,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     return folder / "mxconv.egg-info"
 
 
@@ -89,23 +95,34 @@ def test_no_other_extras(metadata):
 def test_messages_give_the_bounds_of_requirements_txt(python):
     bounds = applying(listed(), python)
     version = tuple(map(int, python.split(".")))
-    for name, problem in [("numpy", _compat.numpy_problem(None, version)),
-                          ("mxnet", _compat.mxnet_problem(None))]:
+    for name, problem in [
+        ("numpy", _compat.numpy_problem(None, version)),
+        ("mxnet", _compat.mxnet_problem(None)),
+    ]:
         advised = Requirement(re.search('pip install "(.+)"', problem)[1])
         assert (advised.name, advised.specifier) == (name, bounds[name])
 
 
 def test_source_distribution_is_complete(egg_info):
     files = set((egg_info / "SOURCES.txt").read_text().splitlines())
-    assert {"LICENSE", "NOTICE", "requirements.txt", "Makefile", "tools/find_python",
-            "tests/test_install.py", "examples/run_all.py", "examples/expected/cell_1.txt",
-            "mxconv/reference.py"} <= files
+    assert {
+        "LICENSE",
+        "NOTICE",
+        "requirements.txt",
+        "Makefile",
+        "tools/find_python",
+        "tests/test_install.py",
+        "examples/run_all.py",
+        "examples/expected/cell_1.txt",
+        "mxconv/reference.py",
+    } <= files
 
 
 REAL = 'exec "%s" "$@"' % sys.executable
 # Runs what it is given on the real Python, which says that it is 3.13.
 TOO_NEW = 'exec "%s" -c "import sys; sys.version_info = (3, 13, 0); exec(sys.argv[1])" "$2"' % (
-    sys.executable)
+    sys.executable
+)
 # As a pyenv shim of a version that is not switched on.
 BROKEN = 'echo "command not found" >&2; exit 127'
 MISSING = "mxconv needs Python 3.8 to 3.12 with venv and pip; found: "
@@ -117,27 +134,40 @@ def find_python(folder, commands, *arguments):
         command = folder / name
         command.write_text("#!/bin/sh\n" + line + "\n")
         command.chmod(stat.S_IRWXU)
-    done = subprocess.run(["/bin/sh", str(ROOT / "tools" / "find_python"), *arguments],
-                          env=dict(os.environ, PATH=str(folder)), timeout=60,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    done = subprocess.run(
+        ["/bin/sh", str(ROOT / "tools" / "find_python"), *arguments],
+        env=dict(os.environ, PATH=str(folder)),
+        timeout=60,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("commands", [
-    {"python3": REAL},
-    {"python": REAL},
-    {"python3": TOO_NEW, "python": TOO_NEW, "python3.11": REAL},
-    {"python3": BROKEN, "python3.11": BROKEN, "python3.8": REAL},
-], ids=["python3", "python", "beside a newer one", "beside broken ones"])
+@pytest.mark.parametrize(
+    "commands",
+    [
+        {"python3": REAL},
+        {"python": REAL},
+        {"python3": TOO_NEW, "python": TOO_NEW, "python3.11": REAL},
+        {"python3": BROKEN, "python3.11": BROKEN, "python3.8": REAL},
+    ],
+    ids=["python3", "python", "beside a newer one", "beside broken ones"],
+)
 def test_find_python_takes_the_first_that_suits(tmp_path, commands):
     assert find_python(tmp_path, commands) == (0, sys.executable + "\n", "")
 
 
-@pytest.mark.parametrize("commands, found", [
-    ({"python3": TOO_NEW, "python": TOO_NEW}, "python3 is 3.13, python is 3.13."),
-    ({"python3": TOO_NEW, "python3.12": BROKEN}, "python3 is 3.13."),
-    ({}, "none of python3 python python3.11 python3.10 python3.9 python3.12 python3.8."),
-], ids=["newer ones", "a newer one and a broken one", "none"])
+@pytest.mark.parametrize(
+    "commands, found",
+    [
+        ({"python3": TOO_NEW, "python": TOO_NEW}, "python3 is 3.13, python is 3.13."),
+        ({"python3": TOO_NEW, "python3.12": BROKEN}, "python3 is 3.13."),
+        ({}, "none of python3 python python3.11 python3.10 python3.9 python3.12 python3.8."),
+    ],
+    ids=["newer ones", "a newer one and a broken one", "none"],
+)
 def test_find_python_says_what_it_found(tmp_path, commands, found):
     code, out, err = find_python(tmp_path, commands)
     assert (code, out) == (1, "")
@@ -152,9 +182,13 @@ def test_find_python_asked_for_one_takes_no_other(tmp_path):
 
 
 def make_venv(venv, *arguments):
-    return subprocess.run(["/bin/sh", str(ROOT / "tools" / "make_venv"), str(venv), *arguments],
-                          timeout=120, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          universal_newlines=True)
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "tools" / "make_venv"), str(venv), *arguments],
+        timeout=120,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
 
 
 def test_make_venv_replaces_one_that_does_not_work_and_keeps_one_that_does(tmp_path):

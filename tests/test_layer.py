@@ -112,7 +112,9 @@ def test_an_algorithm_that_is_not_for_the_layer_is_refused_where_it_is_asked_for
     with pytest.raises(ValueError, match="algorithm='pixels' isn't for kernels other than 1x1"):
         MultiChannelConv2D(4, 3, strides=2, in_channels=2, algorithm="pixels")
     layer = MultiChannelConv2D(16, 3, in_channels=2)
-    with pytest.raises(ValueError, match="algorithm='align' isn't for channels that are a multiple"):
+    with pytest.raises(
+        ValueError, match="algorithm='align' isn't for channels that are a multiple"
+    ):
         layer.algorithm = "align"
     assert layer.algorithm == "auto"
     waiting = MultiChannelConv2D(4, 3, groups=2, algorithm="tile")
@@ -239,7 +241,7 @@ def test_initializers_and_shared_parameters():
 
 
 def test_replicas_on_two_contexts_train_alike():
-    """Two CPU contexts stand in for two devices; the gradient of a batch is the sum of its halves."""
+    """Two CPU contexts stand in for two devices; a batch's gradient is the sum of its halves'."""
     contexts = [mx.cpu(0), mx.cpu(1)]
     layer, stock = twins(dict(channels=3, kernel_size=3), contexts)
     x = integers((4, 4, 5, 5))
@@ -303,17 +305,32 @@ def test_bad_arguments_do_not_kill_the_process():
                 print(error)
     """
     child = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, timeout=120, check=True
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        timeout=120,
+        check=True,
     )
     assert b"groups=0" in child.stdout and b"groups=-1" in child.stdout
 
 
 BAD_INPUTS = [
     (lambda: nd.ones((4, 5, 5)), ValueError, r"\(batch, in_channels, height, width\).*\(4, 5, 5\)"),
-    (lambda: nd.ones((1, 5, 5, 5)), ValueError, r"in_channels=4 channels on axis 1.*\(1, 5, 5, 5\)"),
-    (lambda: nd.ones((1, 4, 2, 5)), ValueError, r"kernel is larger.*kernel_size=\(3, 3\).*\(1, 4, 2, 5\)"),
+    (
+        lambda: nd.ones((1, 5, 5, 5)),
+        ValueError,
+        r"in_channels=4 channels on axis 1.*\(1, 5, 5, 5\)",
+    ),
+    (
+        lambda: nd.ones((1, 4, 2, 5)),
+        ValueError,
+        r"kernel is larger.*kernel_size=\(3, 3\).*\(1, 4, 2, 5\)",
+    ),
     (lambda: nd.ones((1, 4, 5, 5), dtype="int32"), TypeError, "parameters' dtype float32.*int32"),
-    (lambda: nd.ones((1, 4, 5, 5), dtype="float64"), TypeError, "parameters' dtype float32.*float64"),
+    (
+        lambda: nd.ones((1, 4, 5, 5), dtype="float64"),
+        TypeError,
+        "parameters' dtype float32.*float64",
+    ),
     (lambda: nd.ones((1, 4, 5, 5), ctx=mx.cpu(1)), ValueError, r"cpu\(0\).*cpu\(1\)"),
     (lambda: np.ones((1, 4, 5, 5)), TypeError, "NDArray.*numpy.ndarray"),
     (lambda: [[1]], TypeError, "NDArray.*list"),

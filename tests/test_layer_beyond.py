@@ -45,7 +45,7 @@ def build(name, mode="eager", **arguments):
 @EVERY_MODE
 @pytest.mark.parametrize("padding_mode, padding", PADDINGS)
 def test_every_kind_of_padding(name, mode, padding_mode, padding):
-    """np.pad is the judge of the output; gradients are those of a stock layer on the padded input."""
+    """np.pad is the judge; an element of the input gets the gradients of all its copies."""
     arguments = dict(channels=3, kernel_size=(2, 4), dilation=(1, 2))
     layer = build(name, mode, padding=padding, padding_mode=padding_mode, **arguments)
     x = integers((2, 4, 9, 8))
@@ -96,7 +96,8 @@ def bfloat16(array):
 
 
 NEEDS_BFLOAT16 = pytest.mark.skipif(
-    not has_bfloat16(), reason="MXNet convolves bfloat16 on CPUs with AVX-512, and this one has none"
+    not has_bfloat16(),
+    reason="MXNet convolves bfloat16 on CPUs with AVX-512, and this one has none",
 )
 
 
@@ -106,7 +107,11 @@ NEEDS_BFLOAT16 = pytest.mark.skipif(
 def test_bfloat16_by_name(mode, when):
     """Small integers are exact in bfloat16, so the results of a float32 layer are expected."""
     layer = MultiChannelConv2D(
-        3, 3, padding=1, algorithm="direct", dtype="bfloat16" if when == "constructor" else "float32"
+        3,
+        3,
+        padding=1,
+        algorithm="direct",
+        dtype="bfloat16" if when == "constructor" else "float32",
     )
     if when == "cast before":
         layer.cast("bfloat16")
@@ -172,7 +177,9 @@ def test_drawing_in_float32_rounds_what_the_initializer_draws():
     for inner in ("ones", None, mx.init.Constant(0.5)):
         layer = MultiChannelConv2D(2, 1, in_channels=2, weight_initializer=inner, dtype="bfloat16")
         layer.initialize(mx.init.Constant(2))
-        expected = {"ones": 1, None: 2}.get(inner if isinstance(inner, (str, type(None))) else "", 0.5)
+        expected = {"ones": 1, None: 2}.get(
+            inner if isinstance(inner, (str, type(None))) else "", 0.5
+        )
         assert (layer.weight.data().astype("float32").asnumpy() == expected).all()
         assert isinstance(layer.weight.init, DrawnInFloat32)
         assert layer(mx.sym.var("data")).list_arguments()  # its attributes are written down
@@ -214,7 +221,9 @@ def numpy_mode(request):
 @EVERY_MODE
 @pytest.mark.parametrize("activation", [None, "relu"])
 def test_numpy_arrays_and_legacy_arrays_through_one_block(name, mode, activation, numpy_mode):
-    layer = MultiChannelConv2D(3, 3, padding=((1, 0), (1, 2)), activation=activation, algorithm=name)
+    layer = MultiChannelConv2D(
+        3, 3, padding=((1, 0), (1, 2)), activation=activation, algorithm=name
+    )
     layer.initialize()
     if MODES[mode] is not None:
         layer.hybridize(**MODES[mode])
@@ -253,7 +262,9 @@ def test_inside_a_network_of_numpy_arrays(set_np):
 
 
 COPIES = pytest.mark.parametrize(
-    "copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))], ids=["copy", "pickle"]
+    "copied",
+    [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))],
+    ids=["copy", "pickle"],
 )
 
 

@@ -69,7 +69,10 @@ def test_dtype_and_context_are_those_of_the_kernel(ctx, dtype):
     matrix = toeplitz(nd.ones((2, 1, 2, 2), dtype=dtype, ctx=ctx), (1, 3, 3))
     assert matrix.dtype == np.dtype(dtype)
     assert matrix.context == ctx
-    assert oracle.convolve(np.ones((1, 1, 3, 3)), np.ones((2, 1, 2, 2))).sum() == matrix.sum().asscalar()
+    assert (
+        oracle.convolve(np.ones((1, 1, 3, 3)), np.ones((2, 1, 2, 2))).sum()
+        == matrix.sum().asscalar()
+    )
 
 
 @pytest.mark.parametrize(

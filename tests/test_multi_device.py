@@ -20,8 +20,12 @@ def data():
     return [array[:IMAGES] for array in digits.load()[0]]
 
 
-@pytest.mark.parametrize("contexts", [[mx.cpu(0)], [mx.cpu(i) for i in range(2)],
-                                      [mx.cpu(i) for i in range(3)]] + [GPUS] * bool(GPUS), ids=str)
+@pytest.mark.parametrize(
+    "contexts",
+    [[mx.cpu(0)], [mx.cpu(i) for i in range(2)], [mx.cpu(i) for i in range(3)]]
+    + [GPUS] * bool(GPUS),
+    ids=str,
+)
 def test_several_devices_train_as_one_does(contexts, data):
     net, alone = digits.lenet(MultiChannelConv2D), digits.lenet(MultiChannelConv2D)
     losses = digits_multi_device.train(net, data, contexts, EPOCHS)

@@ -67,6 +67,7 @@ def layers(net, kind=nn.Conv2D):
 
 def outputs(net, x):
     """Every array that a network gives, however nested, in NumPy."""
+
     def flat(y):
         return [y.asnumpy()] if isinstance(y, nd.NDArray) else sum(map(flat, y), [])
 

@@ -1,4 +1,5 @@
 """The notebook runs, and prints what is stored in it, which is what the book prints."""
+
 import copy
 import json
 import os
@@ -48,8 +49,10 @@ def test_it_holds_the_books_outputs(stored):
 
 def test_it_runs_to_the_stored_outputs(stored, tmp_path):
     # A kernel of this interpreter, whatever kernels the machine or its user has under that name.
-    kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-              "display_name": "Python 3"}
+    kernel = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Python 3",
+    }
     (tmp_path / "kernels" / "python3").mkdir(parents=True)
     (tmp_path / "kernels" / "python3" / "kernel.json").write_text(json.dumps(kernel))
     environment = dict(os.environ, PYTHONPATH=str(Path(mxconv.__file__).parents[1]))
@@ -63,8 +66,13 @@ def test_it_runs_to_the_stored_outputs(stored, tmp_path):
     before, after = tmp_path / "before.ipynb", tmp_path / "after.ipynb"
     nbformat.write(notebook, str(before))
     # In a process of its own, as Jupyter's libraries leave sockets open, which is a warning here.
-    done = subprocess.run([sys.executable, "-c", EXECUTE, str(before), str(after)], timeout=300,
-                          env=environment, stderr=subprocess.PIPE, universal_newlines=True)
+    done = subprocess.run(
+        [sys.executable, "-c", EXECUTE, str(before), str(after)],
+        timeout=300,
+        env=environment,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
     assert done.returncode == 0, done.stderr
 
     *cells, interpreter = code(nbformat.read(str(after), as_version=4))

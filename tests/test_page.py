@@ -106,7 +106,7 @@ def test_the_page_is_one_file_and_calls_nothing(tmp_path):
 
 
 def test_a_title_is_text(tmp_path):
-    title = "</title><script>alert(1)</script> $data & \"é\""
+    title = '</title><script>alert(1)</script> $data & "é"'
     page = Page(draw.page(X, K, tmp_path / "page.html", title=title))
     assert page.text["title"].strip() == page.text["h1"].strip() == title
     assert [tag for tag, _ in page.tags].count("script") == 2
@@ -117,8 +117,7 @@ def test_the_summary_says_what_was_asked_for(tmp_path):
     assert page.text["summary"].strip() == "X (2, 3, 3) ∗ K (3, 2, 2, 2) = Y (3, 2, 2)"
     page = Page(draw.page(X, K, tmp_path / "page.html", (1, 2), 1))
     assert page.text["summary"].strip() == (
-        "X (2, 3, 3) ∗ K (2, 2, 2) = Y (4, 2); strides (1, 2); padding 1; "
-        "dashed cells are padding"
+        "X (2, 3, 3) ∗ K (2, 2, 2) = Y (4, 2); strides (1, 2); padding 1; dashed cells are padding"
     )
 
 
@@ -165,8 +164,14 @@ def test_the_example_writes_the_chapters_page(tmp_path):
 # In a browser.
 
 FLAGS = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 ]
 
 
@@ -243,18 +248,21 @@ class Tab:
 
     def lit(self):
         """Per table, its caption and the positions of the cells that are lit."""
-        return dict(self.run(
-            "[...document.querySelectorAll('table')].map(table => [table.caption.textContent,"
-            " [...table.querySelectorAll('td')].flatMap((cell, i) =>"
-            "   cell.classList.contains('lit') ? [i] : [])])"
-        ))
+        return dict(
+            self.run(
+                "[...document.querySelectorAll('table')].map(table => [table.caption.textContent,"
+                " [...table.querySelectorAll('td')].flatMap((cell, i) =>"
+                "   cell.classList.contains('lit') ? [i] : [])])"
+            )
+        )
 
     def rows(self, caption):
         """The texts of the table with that caption."""
         return self.run(
             "[...[...document.querySelectorAll('table')].find("
             "  table => table.caption.textContent === arguments[0]).rows].map("
-            "row => [...row.cells].map(cell => cell.textContent))", caption
+            "row => [...row.cells].map(cell => cell.textContent))",
+            caption,
         )
 
     def until(self, condition, seconds=20):
@@ -272,8 +280,11 @@ def tab(browser, tmp_path):
     yield tab
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [event["params"]["request"]["url"] for event in events
-             if event["method"] == "Network.requestWillBeSent"]
+    asked = [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
     assert set(asked) == {(tmp_path / "page.html").as_uri()}
 
 
@@ -281,8 +292,11 @@ def test_it_opens_on_the_books_sum(tab):
     assert tab.browser.title == "Multiple input and output channels"
     assert tab.sum == "(1×1+2×2+4×3+5×4)+(0×0+1×1+3×2+4×3) = 56"
     assert tab.lit() == {
-        "Y[0]": [0], "X[1]": [0, 1, 3, 4], "K[0, 1]": [0, 1, 2, 3],
-        "X[0]": [0, 1, 3, 4], "K[0, 0]": [0, 1, 2, 3],
+        "Y[0]": [0],
+        "X[1]": [0, 1, 3, 4],
+        "K[0, 1]": [0, 1, 2, 3],
+        "X[0]": [0, 1, 3, 4],
+        "K[0, 0]": [0, 1, 2, 3],
     }
     assert tab.rows("Y[0]") == [["56", "72"], ["104", "120"]]
     assert tab.rows("K[0, 1]") == [["1", "2"], ["3", "4"]]
@@ -315,9 +329,19 @@ def test_a_switch_keeps_the_element(tab):
 def test_the_arrow_keys_walk_the_grid(tab):
     tab.click(0)
     for keys, total in [
-        ("arrow_right", 72), ("arrow_right", 72), ("arrow_down", 120), ("arrow_down", 120),
-        ("arrow_left", 104), ("arrow_left", 104), ("arrow_up", 56), ("arrow_up", 56),
-        ("end", 72), ("home", 56), ("control end", 120), ("home", 104), ("control home", 56),
+        ("arrow_right", 72),
+        ("arrow_right", 72),
+        ("arrow_down", 120),
+        ("arrow_down", 120),
+        ("arrow_left", 104),
+        ("arrow_left", 104),
+        ("arrow_up", 56),
+        ("arrow_up", 56),
+        ("end", 72),
+        ("home", 56),
+        ("control end", 120),
+        ("home", 104),
+        ("control home", 56),
     ]:
         tab.press(*keys.split())
         assert tab.sum.endswith(f" = {total}")
@@ -331,7 +355,9 @@ def test_the_keyboard_is_enough(tab):
         tab.press("tab")
         stops.append((tab.focused.aria_role, tab.focused.accessible_name))
     assert stops == [
-        ("radio", "Y[0]"), ("button", "Play"), ("gridcell", "Y[0], row 0, column 0: 56"),
+        ("radio", "Y[0]"),
+        ("button", "Play"),
+        ("gridcell", "Y[0], row 0, column 0: 56"),
     ]
     tab.press("arrow_down")
     assert tab.focused.accessible_name == "Y[0], row 1, column 0: 104"
@@ -348,23 +374,26 @@ def test_the_keyboard_is_enough(tab):
 
 
 def test_a_screen_reader_is_told(tab):
-    grid, = tab.find("#output table")
+    (grid,) = tab.find("#output table")
     assert (grid.aria_role, grid.accessible_name) == ("grid", "Output Y[0]")
     assert tab.find("#switch")[0].accessible_name == "Output channel"
     assert [table.accessible_name for table in tab.find("#channels table")] == [
-        "X[1]", "K[0, 1]", "X[0]", "K[0, 0]",
+        "X[1]",
+        "K[0, 1]",
+        "X[0]",
+        "K[0, 0]",
     ]
     tab.click(1)
     selected = [cell.get_attribute("aria-selected") for cell in tab.find("#output td")]
     assert selected == ["false", "true", "false", "false"]
-    sum, = tab.find("#sum")
+    (sum,) = tab.find("#sum")
     assert sum.aria_role == "status"
     assert sum.get_attribute("aria-live") == "polite"
     assert tab.run("document.documentElement.lang") == "en"
 
 
 def test_play_steps_and_pause_stops(tab):
-    play, = tab.find("#play")
+    (play,) = tab.find("#play")
     play.click()
     assert play.text == "Pause"
     assert tab.find("#sum")[0].get_attribute("aria-live") == "off"
@@ -481,7 +510,8 @@ def test_both_colour_schemes_are_readable(scheme, browser, tmp_path):
         "  const own = getComputedStyle(node);"
         "  return [node.tagName + '.' + node.className, own.color,"
         "    own.backgroundColor === 'rgba(0, 0, 0, 0)' ? arguments[0] : own.backgroundColor];"
-        "})", page
+        "})",
+        page,
     )
     assert {"TD.", "TD.border", "TD.lit", "TD.border lit", "BUTTON.", "CAPTION."} <= {
         name for name, _, _ in pairs

@@ -48,7 +48,10 @@ def test_the_chapter_prints():
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32", "int64", "uint8"])
 def test_corr2d_slides_the_window(dtype):
-    x, k = np.random.randint(0, 4, (6, 5)).astype(dtype), np.random.randint(0, 4, (3, 2)).astype(dtype)
+    x, k = (
+        np.random.randint(0, 4, (6, 5)).astype(dtype),
+        np.random.randint(0, 4, (3, 2)).astype(dtype),
+    )
     y = corr2d(nd.array(x, dtype=dtype), nd.array(k, dtype=dtype))
     assert y.dtype == np.dtype(dtype)
     assert np.array_equal(y.asnumpy(), slide(x, k))
@@ -74,7 +77,9 @@ def test_real_data_is_within_the_rounding_bound(shape, dtype):
     k = nd.random.normal(shape=(c_o, c_i, k_h, k_w), dtype=dtype)
     y = corr2d_multi_in_out(x, k)
     assert y.dtype == np.dtype(dtype)
-    oracle.assert_within(y, expected(x, k), expected(x.abs(), k.abs()), dtype, terms=2 * c_i * k_h * k_w)
+    oracle.assert_within(
+        y, expected(x, k), expected(x.abs(), k.abs()), dtype, terms=2 * c_i * k_h * k_w
+    )
 
 
 @pytest.mark.parametrize("function", [corr2d_multi_in_out, corr2d_multi_in_out_1x1])
@@ -97,7 +102,8 @@ def test_planes_and_taps_trace():
     names = [f"x{c}" for c in range(2)]
     planes = Split(mx.sym.var(name) for name in names)
     taps = Split(
-        Split(Split(mx.sym.var(f"k{c}{a}{b}") for b in range(2)) for a in range(2)) for c in range(2)
+        Split(Split(mx.sym.var(f"k{c}{a}{b}") for b in range(2)) for a in range(2))
+        for c in range(2)
     )
     y = corr2d_multi_in(planes, taps)
     values = dict(zip(names, X))
@@ -119,10 +125,22 @@ BAD = [  # function, X, K, the error, what its message has to say
     (corr2d_multi_in, X, nd.stack(K, K), ValueError, ["(2, 3, 3)", "(2, 2, 2, 2)"]),
     (corr2d_multi_in_out, X, K, ValueError, ["(2, 3, 3)", "(2, 2, 2)"]),
     # The cell `K = nd.stack(K, K + 1, K + 2)` run twice.
-    (corr2d_multi_in_out, X, nd.stack(nd.stack(K, K), nd.stack(K, K)), ValueError, ["(2, 2, 2, 2, 2)"]),
+    (
+        corr2d_multi_in_out,
+        X,
+        nd.stack(nd.stack(K, K), nd.stack(K, K)),
+        ValueError,
+        ["(2, 2, 2, 2, 2)"],
+    ),
     (corr2d_multi_in_out, X, nd.ones((3, 1, 2, 2)), ValueError, ["(2, 3, 3)", "(3, 1, 2, 2)"]),
     (corr2d_multi_in_out, X, nd.ones((3, 2, 4, 2)), ValueError, ["(2, 3, 3)", "(3, 2, 4, 2)"]),
-    (corr2d_multi_in_out_1x1, X, nd.ones((3, 2, 2, 1)), ValueError, ["1x1", "(2, 3, 3)", "(3, 2, 2, 1)"]),
+    (
+        corr2d_multi_in_out_1x1,
+        X,
+        nd.ones((3, 2, 2, 1)),
+        ValueError,
+        ["1x1", "(2, 3, 3)", "(3, 2, 2, 1)"],
+    ),
     (corr2d_multi_in_out_1x1, X, nd.ones((3, 1, 1, 1)), ValueError, ["(2, 3, 3)", "(3, 1, 1, 1)"]),
     (corr2d_multi_in_out_1x1, X, K, ValueError, ["(2, 3, 3)", "(2, 2, 2)"]),
     (

@@ -24,7 +24,9 @@ def test_it_is_gamma_times_the_sum_of_magnitudes(dtype):
     np.testing.assert_allclose(bound.asnumpy(), magnitude * n * u / (1 - n * u), rtol=1e-12)
 
 
-@pytest.mark.parametrize("c_i, seeds", [(1, 100), (3, 200), (16, 50), (64, 20), (256, 5), (1024, 2)])
+@pytest.mark.parametrize(
+    "c_i, seeds", [(1, 100), (3, 200), (16, 50), (64, 20), (256, 5), (1024, 2)]
+)
 def test_both_versions_of_the_chapter_stay_inside(c_i, seeds):
     for seed in range(seeds):
         random.seed(seed)
@@ -46,9 +48,19 @@ def test_results_off_by_more_than_rounding_are_outside():
 @pytest.mark.parametrize(
     "X, K, error, says",
     [
-        (nd.ones((2, 3, 3), dtype="int32"), nd.ones((1, 2, 1, 1), dtype="int32"), TypeError, "int32"),
+        (
+            nd.ones((2, 3, 3), dtype="int32"),
+            nd.ones((1, 2, 1, 1), dtype="int32"),
+            TypeError,
+            "int32",
+        ),
         (nd.ones((2, 3, 3)), nd.ones((1, 3, 1, 1)), ValueError, "rounding_bound: X has 2 channels"),
-        (nd.ones((4096, 1, 1), dtype="float16"), nd.ones((1, 4096, 1, 1), dtype="float16"), ValueError, "4096"),
+        (
+            nd.ones((4096, 1, 1), dtype="float16"),
+            nd.ones((1, 4096, 1, 1), dtype="float16"),
+            ValueError,
+            "4096",
+        ),
     ],
 )
 def test_bad_input(X, K, error, says):

@@ -31,4 +31,3 @@ def matmul(F, x, weight, bias, geometry):
     pixels = met.slice_axis(axis=1, begin=0, end=1).reshape((-3, 0, 0))
     y = F.reshape_like(y, pixels, lhs_begin=1, lhs_end=2, rhs_begin=0, rhs_end=3)
     return add_bias(F, y.transpose((1, 0, 2, 3)), bias)
-

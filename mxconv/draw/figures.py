@@ -16,9 +16,7 @@ SHARED = "#dcdcdc"  # what several output channels use
 GAP = 1.9  # cells from one row of grids to the next, for a sign and a title
 
 
-def multi_in(
-    X, K, path=None, output_channel=0, element=(0, 0), strides=1, padding=0, dilation=1
-):
+def multi_in(X, K, path=None, output_channel=0, element=(0, 0), strides=1, padding=0, dilation=1):
     """The chapter's first figure: a cross-correlation per input channel, and their sum.
 
     Shaded are one output element and the elements it is computed from; below stands its sum.
@@ -143,27 +141,47 @@ def _layout(sums, position, shades):
         marks.extend(Mark(text, left + 0.8, y) for y in ys)
         return left + 1.6
 
-    x = column(0, (
-        (f"X.{c}", f"X[{c}]", sums.padded[c], window, seen, y) for c, y in ys.items()
-    ))
+    x = column(0, ((f"X.{c}", f"X[{c}]", sums.padded[c], window, seen, y) for c, y in ys.items()))
     x = sign(x, "∗", ys.values())
     for p in range(c_o):
-        x = column(x + 0.5 * (p > 0), (
-            (f"K.{p}.{c}", sums.kernel_name(p, c), sums.kernel[p, c], p in shades, shades.get(p), y)
-            for c, y in ys.items()
-        ))
+        x = column(
+            x + 0.5 * (p > 0),
+            (
+                (
+                    f"K.{p}.{c}",
+                    sums.kernel_name(p, c),
+                    sums.kernel[p, c],
+                    p in shades,
+                    shades.get(p),
+                    y,
+                )
+                for c, y in ys.items()
+            ),
+        )
     if alone and c_i > 1:
         left = sign(x, "=", ys.values())
-        x = column(left, (
-            (f"P.{c}", f"X[{c}] ∗ {sums.kernel_name(o, c)}", sums.parts[o, c], target, shade, y)
-            for c, y in ys.items()
-        ))
+        x = column(
+            left,
+            (
+                (f"P.{c}", f"X[{c}] ∗ {sums.kernel_name(o, c)}", sums.parts[o, c], target, shade, y)
+                for c, y in ys.items()
+            ),
+        )
         marks.extend(Mark("+", (left + x) / 2, y + pitch / 2) for y in list(ys.values())[:-1])
     x = sign(x, "=", [middle])
     centre = o if alone else (c_o - 1) / 2  # the output channel that stands in the middle
-    column(x, (
-        (f"Y.{p}", sums.output_name(p), sums.output[p], target & (p in shades), shades.get(p),
-         middle + (centre - p) * (target.shape[0] + 1.2))
-        for p in range(c_o)
-    ))
+    column(
+        x,
+        (
+            (
+                f"Y.{p}",
+                sums.output_name(p),
+                sums.output[p],
+                target & (p in shades),
+                shades.get(p),
+                middle + (centre - p) * (target.shape[0] + 1.2),
+            )
+            for p in range(c_o)
+        ),
+    )
     return grids, marks

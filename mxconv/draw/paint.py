@@ -62,8 +62,14 @@ def paint(grids, marks, captions, path):
         y = bottom + 0.7
         for n, ((lines, shade), height) in enumerate(zip(sums, heights)):
             axes.text(
-                right / 2, y + height / 2, "\n".join(lines), gid=f"sum.{n}", fontsize=FONT + 1,
-                linespacing=1.5, bbox=dict(facecolor=shade, edgecolor="none", pad=5), **CENTRED
+                right / 2,
+                y + height / 2,
+                "\n".join(lines),
+                gid=f"sum.{n}",
+                fontsize=FONT + 1,
+                linespacing=1.5,
+                bbox=dict(facecolor=shade, edgecolor="none", pad=5),
+                **CENTRED,
             )
             y += height
         if path is not None:
@@ -79,13 +85,25 @@ def _paint_grid(axes, Rectangle, grid):
     axes.text(middle, grid.top - 0.35, grid.title, fontsize=FONT - 1, **CENTRED)
     for (i, j), value in np.ndenumerate(grid.values):
         x, y, shade, padding = grid.left + j, grid.top + i, grid.shade[i, j], grid.border[i, j]
-        axes.add_patch(Rectangle(
-            (x, y), 1, 1, facecolor=shade or (PALE if padding else "white"), edgecolor=LINE,
-            linestyle=(0, (2, 2)) if padding else "-", zorder=1 if padding else 2,
-        ))
+        axes.add_patch(
+            Rectangle(
+                (x, y),
+                1,
+                1,
+                facecolor=shade or (PALE if padding else "white"),
+                edgecolor=LINE,
+                linestyle=(0, (2, 2)) if padding else "-",
+                zorder=1 if padding else 2,
+            )
+        )
         axes.text(
-            x + 0.5, y + 0.5, number(value), gid=f"{grid.name}.{i}.{j}" if shade else None,
-            fontsize=FONT, zorder=3, **CENTRED
+            x + 0.5,
+            y + 0.5,
+            number(value),
+            gid=f"{grid.name}.{i}.{j}" if shade else None,
+            fontsize=FONT,
+            zorder=3,
+            **CENTRED,
         )
 
 
