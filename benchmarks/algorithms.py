@@ -14,6 +14,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from mxconv import MultiChannelConv2D
 from mxconv.algorithms import unsupported
+from mxconv.algorithms.rule import choose
+from mxconv.dtypes import has_avx512
+from mxconv.layer import geometry_of
 import mxnet as mx
 from mxnet import autograd, nd
 from mxnet.gluon import nn
@@ -78,7 +81,7 @@ def ratios(blocks, x, mode, seconds):
 def blocks_of(arguments):
     """`nn.Conv2D` and the layer by each algorithm that is for it, initialized and hybridized."""
     blocks = {"nn.Conv2D": nn.Conv2D(**arguments)}
-    core = MultiChannelConv2D(**arguments).geometry.core
+    core = geometry_of(blocks["nn.Conv2D"]).core
     for name in ALGORITHMS:
         if not unsupported(name, core) and not (name == "tile" and core.channels > 8):
             blocks[name] = MultiChannelConv2D(algorithm=name, **arguments)
@@ -100,15 +103,21 @@ def main():
         x = nd.random.normal(shape=(1, arguments["in_channels"], size, size))
         x.attach_grad()
         found = {mode: ratios(blocks, x, mode, seconds) for mode in MODES}
+        core = geometry_of(blocks["nn.Conv2D"]).core
+        chosen = choose(core, x.shape, x.dtype, has_avx512())
         rows += [
-            (f"{name} @{size}", algorithm, *(f"{found[mode][algorithm]:.2f}" for mode in MODES))
+            (
+                f"{name} @{size}",
+                algorithm + " (auto)" * (algorithm == chosen),
+                *(f"{found[mode][algorithm]:.2f}" for mode in MODES),
+            )
             for algorithm in blocks
             if algorithm != "nn.Conv2D"
         ]
-    print(f"| {'convolution':26} | algorithm | {' | '.join(MODES)} |")
+    print(f"| {'convolution':26} | algorithm     | {' | '.join(MODES)} |")
     print("|---|---|---:|---:|---:|")
     for name, algorithm, *figures in rows:
-        print(f"| {name:26} | {algorithm:9} | {' | '.join(figures)} |")
+        print(f"| {name:26} | {algorithm:13} | {' | '.join(figures)} |")
 
 
 if __name__ == "__main__":

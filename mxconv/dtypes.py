@@ -49,13 +49,13 @@ def has_matrix_product(dtype, context):
 def has_convolution(dtype, context):
     """Whether MXNet's operator convolves arrays of this dtype there."""
     if np.dtype(dtype) == BFLOAT16:
-        return context.device_type != "gpu" and has_bfloat16()
+        return context.device_type != "gpu" and has_avx512()
     return has_matrix_product(dtype, context)
 
 
 @lru_cache(maxsize=None)
-def has_bfloat16():
-    """Whether MXNet convolves bfloat16 on this machine's CPU: oneDNN does it with AVX-512."""
+def has_avx512():
+    """Whether oneDNN has AVX-512 on this machine's CPU; without it, it has no bfloat16."""
     x = nd.ones((1, 1, 1, 1), ctx=cpu()).astype(BFLOAT16)
     try:
         nd.Convolution(x, x, kernel=(1, 1), num_filter=1, no_bias=True).wait_to_read()

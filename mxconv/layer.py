@@ -7,6 +7,7 @@ from mxnet.util import is_np_array
 
 from . import _checks, dtypes
 from .algorithms import ALGORITHMS, resolve
+from .algorithms.rule import choose
 from .algorithms.steps import pad
 from .geometry import ConvGeometry
 
@@ -53,8 +54,9 @@ class MultiChannelConv2D(nn.Conv2D):
     algorithm : {'auto', 'direct', 'matmul', 'definition', 'align', 'tile', 'pixels'}
         How to compute it; all give the same results up to rounding. 'direct' is MXNet's operator,
         'matmul' is im2col and a matrix product, 'definition' runs the chapter's functions. The
-        others are faster than 'direct' for some geometries; their modules say which. A layer that
-        waits for its input channels inside a hybridized network is traced as 'direct'.
+        others are faster than 'direct' for some geometries; their modules say which, and 'auto'
+        runs them where they clearly are, see `chosen_algorithm`. A layer that waits for its input
+        channels inside a hybridized network is traced as 'direct'.
     padding_mode : {'zeros', 'reflect', 'edge', 'circular'}
         What the padding holds; 'replicate' is 'edge'.
     dtype : str or dtype
@@ -85,6 +87,7 @@ class MultiChannelConv2D(nn.Conv2D):
     """
 
     _accepted = (None,)  # the weight's arrays, and the shape, dtype and context of the last input
+    _chosen = (None, "direct")  # what 'auto' runs, and the dtype and device that it was chosen for
 
     def __init__(
         self,
@@ -139,7 +142,7 @@ class MultiChannelConv2D(nn.Conv2D):
 
     @property
     def algorithm(self):
-        """The algorithm that was asked for; set it to ask for another.
+        """The algorithm that was asked for, 'auto' or a name; set it to ask for another.
 
         A hybridized network that holds the layer keeps the graph that it has traced;
         `mxconv.set_algorithm(net, ...)` makes it trace anew.
@@ -149,7 +152,19 @@ class MultiChannelConv2D(nn.Conv2D):
     @algorithm.setter
     def algorithm(self, name):
         self._algorithm = _algorithm(name, self.geometry)
+        for name in ("_accepted", "_chosen"):
+            self.__dict__.pop(name, None)
         self._clear_cached_op()
+
+    @property
+    def chosen_algorithm(self):
+        """The algorithm that runs: the one asked for or, for 'auto', what the rule has chosen.
+
+        The rule (`mxconv.algorithms.rule`) needs the input's size. So it decides at the layer's
+        first call with an array, and again when dtype or device change; until then, 'direct' runs.
+        Inside a hybridized network layers see no arrays: call it once before `hybridize()`.
+        """
+        return self._chosen[1] if self._algorithm == "auto" else self._algorithm
 
     @property
     def geometry(self):
@@ -183,7 +198,7 @@ class MultiChannelConv2D(nn.Conv2D):
         """Convolve arrays (F is `mx.nd`) or trace symbols (F is `mx.sym`)."""
         geometry = self.geometry
         core = geometry.core
-        algorithm = resolve(self._algorithm, core)
+        algorithm = resolve(self.chosen_algorithm, core)
         self._check_bfloat16(algorithm)
         x, weight = x.as_nd_ndarray(), weight.as_nd_ndarray()
         bias = None if bias is None else bias.as_nd_ndarray()
@@ -248,8 +263,25 @@ class MultiChannelConv2D(nn.Conv2D):
             )
         if not self.geometry.in_channels:
             self.infer_shape(x)
+        if self._algorithm == "auto":
+            self._choose(shape, dtype, context)
         self._accepted = (self.weight._data, shape, dtype, context)
         return context
+
+    def _choose(self, shape, dtype, context):
+        """Have the rule decide for 'auto', once for each dtype and device."""
+        decided_for = (dtype, context.device_type)
+        if self._chosen[0] == decided_for:
+            return
+        geometry = self.geometry
+        n, c_i, h, w = (shape[geometry.layout.index(axis)] for axis in "NCHW")
+        padded = [size + sum(margin) for size, margin in zip((h, w), geometry.margins)]
+        size = padded if geometry.padded_apart else (h, w)
+        on_cpu = context.device_type != "gpu" and dtypes.has_avx512()
+        name = choose(geometry.core, (n, c_i, *size), dtype, on_cpu)
+        if name != self._chosen[1]:
+            self._clear_cached_op()
+        self._chosen = (decided_for, name)
 
     def _check_bfloat16(self, algorithm):
         """MXNet has `Convolution` for bfloat16, but neither matrix products nor padding.
@@ -260,7 +292,7 @@ class MultiChannelConv2D(nn.Conv2D):
             return
         geometry = self.geometry
         if algorithm is not ALGORITHMS["direct"]:
-            obstacle = f"algorithm={self._algorithm!r}"
+            obstacle = f"algorithm={self.chosen_algorithm!r}"
         elif geometry.layout != "NCHW":
             obstacle = f"layout={geometry.layout!r}"
         elif geometry.padded_apart:
@@ -293,8 +325,9 @@ class MultiChannelConv2D(nn.Conv2D):
             text += f", padding_mode={self._geometry.padding_mode}"
         if self._geometry.layout != "NCHW":
             text += f", layout={self._geometry.layout}"
-        if self._algorithm != "auto":
-            text += f", algorithm={self._algorithm}"
+        if self.chosen_algorithm != "direct" or self._algorithm != "auto":
+            text += f", algorithm={self.chosen_algorithm}"
+            text += " (auto)" * (self._algorithm == "auto")
         return text + ")"
 
 

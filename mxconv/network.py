@@ -104,7 +104,7 @@ def revert(net):
         )
     for layer in layers:
         layer.__class__ = nn.Conv2D
-        for name in ("_geometry", "_algorithm", "_accepted"):
+        for name in ("_geometry", "_algorithm", "_accepted", "_chosen"):
             layer.__dict__.pop(name, None)
     _trace_anew(net, layers)
     return net

@@ -131,7 +131,7 @@ def test_a_dilated_kernel_has_zeros_between_its_taps():
     assert np.array_equal(dilate(nd, kernel, (2, 3)).asnumpy(), expected)
 
 
-def test_auto_is_direct_for_now():
+def test_auto_is_direct_until_the_rule_has_chosen():
     assert resolve("auto", GEOMETRIES[1]) is ALGORITHMS["direct"]
 
 

@@ -15,7 +15,7 @@ from test_layer import EVERY, EVERY_LAYER, fill, integers, run
 from test_layer_beyond import PADDINGS, build
 
 from mxconv import MultiChannelConv2D, convert, set_algorithm
-from mxconv.dtypes import has_bfloat16
+from mxconv.dtypes import has_avx512
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
@@ -237,7 +237,7 @@ def test_a_fused_network_is_trained_again_after_hybridize():
 
 @pytest.fixture
 def bfloat16():
-    if not has_bfloat16():
+    if not has_avx512():
         pytest.skip("MXNet convolves bfloat16 on CPUs with AVX-512, and this one has none")
 
 

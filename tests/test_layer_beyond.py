@@ -16,7 +16,7 @@ from mxnet.gluon import nn
 from test_layer import EVERY, EVERY_MODE, MODES, fill, integers, run
 
 from mxconv import MultiChannelConv2D
-from mxconv.dtypes import BFLOAT16, DrawnInFloat32, has_bfloat16
+from mxconv.dtypes import BFLOAT16, DrawnInFloat32, has_avx512
 
 NUMPY_MODE = {"zeros": "constant", "reflect": "reflect", "edge": "edge", "circular": "wrap"}
 PADDINGS = [
@@ -96,7 +96,7 @@ def bfloat16(array):
 
 
 NEEDS_BFLOAT16 = pytest.mark.skipif(
-    not has_bfloat16(),
+    not has_avx512(),
     reason="MXNet convolves bfloat16 on CPUs with AVX-512, and this one has none",
 )
 

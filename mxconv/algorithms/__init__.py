@@ -28,7 +28,7 @@ def inner(name, geometry):
 
 
 def resolve(algorithm, geometry):
-    """The function for the name `algorithm`, where 'auto' leaves the choice to mxconv.
+    """The function for the name `algorithm`; 'auto' is 'direct' until `rule.choose` has decided.
 
     A hybridized network is traced before the input channels of its layers are known; a layer that
     waits for them is traced as 'direct', which MXNet can infer the shapes of.

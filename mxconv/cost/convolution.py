@@ -6,7 +6,7 @@ from typing import Tuple
 
 from ..algorithms import resolve
 from ..geometry import ConvGeometry
-from ..layer import MultiChannelConv2D, geometry_of
+from ..layer import geometry_of
 from .memory import Memory, bill
 from .text import aligned
 
@@ -77,7 +77,7 @@ class ConvolutionCost:
 
 def layer_cost(layer, input_shape):
     """The `ConvolutionCost` of an `nn.Conv2D` or a `MultiChannelConv2D`."""
-    algorithm = layer.algorithm if isinstance(layer, MultiChannelConv2D) else "direct"
+    algorithm = getattr(layer, "chosen_algorithm", "direct")
     return convolution_cost(geometry_of(layer), input_shape, layer.bias is not None, algorithm)
 
 
