@@ -8,7 +8,7 @@ Python, before anything is dispatched.
 import numbers
 
 import numpy as np
-from mxnet import nd
+from mxnet import init, nd
 
 from . import dtypes
 
@@ -73,6 +73,21 @@ def ndarray(name, value):
     return value
 
 
+def initializer(name, value):
+    """An initializer, or the name of one that MXNet knows."""
+    if isinstance(value, str):
+        try:
+            init.create(value)
+        except Exception as error:
+            raise ValueError(f"{name} is unknown to MXNet, received {name}={value!r}") from error
+    elif not (value is None or isinstance(value, init.Initializer)):
+        raise TypeError(
+            f"{name} has the wrong type: expected None, a name or an Initializer, received "
+            f"{name}={value!r}"
+        )
+    return value
+
+
 def operands(function, X, K, x_rank, k_rank):
     """X and K, the arguments of one of the chapter's functions, of the ranks it expects."""
     ndarray("X", X)
@@ -131,3 +146,45 @@ def kernel(name, value):
             f"GPU; received {dtypes.name_of(value.dtype)} on {value.context}"
         )
     return value
+
+
+def layer_input(shape, dtype, context, geometry, weight):
+    """An input's properties, which have to suit a layer's geometry and its weight, a Parameter."""
+    geometry.output_shape(shape)
+    if dtype != dtypes.as_dtype(weight.dtype):  # which a Parameter may hold as a name
+        raise TypeError(
+            f"expected an input of the parameters' dtype {dtypes.name_of(weight.dtype)}, "
+            f"received {dtypes.name_of(dtype)}: convert with x.astype(...), or the layer with "
+            "layer.cast(...)"
+        )
+    if not dtypes.has_convolution(dtype, context):
+        raise TypeError(
+            "MXNet convolves float32 and float64, bfloat16 on a CPU with AVX-512, and float16 "
+            f"on a GPU; received an input of {dtypes.name_of(dtype)} on {context}"
+        )
+    contexts = weight.list_ctx()
+    if context not in contexts:
+        raise ValueError(
+            f"expected an input on the parameters' context, one of {contexts}, received one on "
+            f"{context}: move it with x.as_in_context(...), or the layer with "
+            "layer.collect_params().reset_ctx(...)"
+        )
+
+
+def bfloat16_layer(geometry, algorithm):
+    """Refuse what MXNet can't do in bfloat16: all but `Convolution`, which pads evenly by zeros.
+
+    Its transpose of bfloat16 arrays even ends the process.
+    """
+    if algorithm != "direct":
+        obstacle = f"algorithm={algorithm!r}"
+    elif geometry.layout != "NCHW":
+        obstacle = f"layout={geometry.layout!r}"
+    elif geometry.padded_apart:
+        obstacle = f"padding={geometry.padding}, padding_mode={geometry.padding_mode!r}"
+    else:
+        return
+    raise TypeError(
+        "MXNet convolves bfloat16 with algorithm='direct', layout='NCHW' and even padding by "
+        f"zeros; received {obstacle}"
+    )

@@ -82,3 +82,12 @@ class DrawnInFloat32(init.Initializer):
         inner = name.global_init if self._inner is None else init.create(self._inner)
         inner._init_weight(name, drawn)
         drawn.astype(array.dtype).copyto(array.as_nd_ndarray())
+
+
+def draw_in_float32(parameter):
+    """Make a parameter that has no values yet draw them in a dtype that MXNet can draw."""
+    if not isinstance(parameter.init, DrawnInFloat32):
+        parameter.init = DrawnInFloat32(parameter.init)
+    if parameter._deferred_init:
+        _, *rest = parameter._deferred_init
+        parameter._deferred_init = (parameter.init, *rest)

@@ -1,6 +1,6 @@
 """`MultiChannelConv2D`: check, run the algorithm, activate."""
 
-from mxnet import init, nd, np, sym
+from mxnet import nd, np, sym
 from mxnet.gluon import nn
 from mxnet.gluon.block import _BlockScope
 from mxnet.util import is_np_array
@@ -129,8 +129,8 @@ class MultiChannelConv2D(nn.Conv2D):
             layout,
             _checks.choice("activation", activation, ACTIVATIONS),
             use_bias,
-            _initializer("weight_initializer", weight_initializer),
-            _initializer("bias_initializer", bias_initializer),
+            _checks.initializer("weight_initializer", weight_initializer),
+            _checks.initializer("bias_initializer", bias_initializer),
             geometry.in_channels,
             **kwargs,
         )
@@ -199,7 +199,8 @@ class MultiChannelConv2D(nn.Conv2D):
         geometry = self.geometry
         core = geometry.core
         algorithm = resolve(self.chosen_algorithm, core)
-        self._check_bfloat16(algorithm)
+        if self.weight.dtype == dtypes.BFLOAT16:
+            _checks.bfloat16_layer(geometry, self.chosen_algorithm)
         x, weight = x.as_nd_ndarray(), weight.as_nd_ndarray()
         bias = None if bias is None else bias.as_nd_ndarray()
         if geometry.layout == "NHWC":
@@ -218,7 +219,7 @@ class MultiChannelConv2D(nn.Conv2D):
         dtype = dtypes.as_dtype(dtype)
         if dtype == dtypes.BFLOAT16:
             for parameter in self.params.values():
-                _draw_in_float32(parameter)
+                dtypes.draw_in_float32(parameter)
         super().cast(dtype)
 
     def infer_shape(self, x):
@@ -242,25 +243,7 @@ class MultiChannelConv2D(nn.Conv2D):
         arrays, *like = self._accepted
         if arrays is self.weight._data and like == [shape, dtype, context]:
             return context
-        self.geometry.output_shape(shape)
-        if dtype != dtypes.as_dtype(self.weight.dtype):  # which a Parameter may hold as a name
-            raise TypeError(
-                f"expected an input of the parameters' dtype {dtypes.name_of(self.weight.dtype)}, "
-                f"received {dtypes.name_of(dtype)}: convert with x.astype(...), or the layer with "
-                "layer.cast(...)"
-            )
-        if not dtypes.has_convolution(dtype, context):
-            raise TypeError(
-                "MXNet convolves float32 and float64, bfloat16 on a CPU with AVX-512, and float16 "
-                f"on a GPU; received an input of {dtypes.name_of(dtype)} on {context}"
-            )
-        contexts = self.weight.list_ctx()
-        if context not in contexts:
-            raise ValueError(
-                f"expected an input on the parameters' context, one of {contexts}, received one on "
-                f"{context}: move it with x.as_in_context(...), or the layer with "
-                "layer.collect_params().reset_ctx(...)"
-            )
+        _checks.layer_input(shape, dtype, context, self.geometry, self.weight)
         if not self.geometry.in_channels:
             self.infer_shape(x)
         if self._algorithm == "auto":
@@ -282,27 +265,6 @@ class MultiChannelConv2D(nn.Conv2D):
         if name != self._chosen[1]:
             self._clear_cached_op()
         self._chosen = (decided_for, name)
-
-    def _check_bfloat16(self, algorithm):
-        """MXNet has `Convolution` for bfloat16, but neither matrix products nor padding.
-
-        Its transpose of bfloat16 arrays ends the process, so this is checked while tracing too.
-        """
-        if self.weight.dtype != dtypes.BFLOAT16:
-            return
-        geometry = self.geometry
-        if algorithm is not ALGORITHMS["direct"]:
-            obstacle = f"algorithm={self.chosen_algorithm!r}"
-        elif geometry.layout != "NCHW":
-            obstacle = f"layout={geometry.layout!r}"
-        elif geometry.padded_apart:
-            obstacle = f"padding={geometry.padding}, padding_mode={geometry.padding_mode!r}"
-        else:
-            return
-        raise TypeError(
-            "MXNet convolves bfloat16 with algorithm='direct', layout='NCHW' and even padding by "
-            f"zeros; received {obstacle}"
-        )
 
     def __getstate__(self):
         """All but the traced graph, which can't be copied, and the scope, which points up."""
@@ -349,27 +311,3 @@ def _algorithm(name, geometry):
     _checks.choice("algorithm", name, NAMES)
     resolve(name, geometry.core)
     return name
-
-
-def _initializer(name, value):
-    """An initializer, or the name of one that MXNet knows."""
-    if isinstance(value, str):
-        try:
-            init.create(value)
-        except Exception as error:
-            raise ValueError(f"{name} is unknown to MXNet, received {name}={value!r}") from error
-    elif not (value is None or isinstance(value, init.Initializer)):
-        raise TypeError(
-            f"{name} has the wrong type: expected None, a name or an Initializer, received "
-            f"{name}={value!r}"
-        )
-    return value
-
-
-def _draw_in_float32(parameter):
-    """Make a parameter that has no values yet draw them in a dtype that MXNet can draw."""
-    if not isinstance(parameter.init, dtypes.DrawnInFloat32):
-        parameter.init = dtypes.DrawnInFloat32(parameter.init)
-    if parameter._deferred_init:
-        _, *rest = parameter._deferred_init
-        parameter._deferred_init = (parameter.init, *rest)
