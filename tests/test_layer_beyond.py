@@ -152,9 +152,9 @@ def test_bfloat16_by_name(mode, when):
 def test_bfloat16_is_refused_at_the_call_on_a_cpu_without_avx512():
     """oneDNN is held to AVX2, which it only is from the start of a process."""
     code = """
-        from mxnet import nd
         from mxconv import MultiChannelConv2D
         from mxconv.dtypes import BFLOAT16
+        from mxnet import nd
         layer = MultiChannelConv2D(2, 1, dtype="bfloat16")
         layer.initialize()
         try:
