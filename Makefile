@@ -17,6 +17,7 @@ book: installed-examples
 
 bench: installed-examples
 	@$(RUN) benchmarks/algorithms.py $(ARGS)
+	@$(RUN) benchmarks/process.py
 
 page: installed-examples
 	@$(RUN) examples/page.py

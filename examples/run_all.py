@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CELLS = [f"cell_{n}" for n in range(1, 8)]
-OTHERS = [f"problem_{n}" for n in range(1, 7)] + ["figures", "page", "edges", "digits"]
+OTHERS = [f"problem_{n}" for n in range(1, 7)] + ["figures", "page", "edges", "digits", "tune"]
 LIMIT = 300  # seconds one script may take
 
 

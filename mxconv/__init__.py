@@ -16,6 +16,7 @@ from .reference import (
     corr2d_multi_in_out_1x1,
 )
 from .rounding import rounding_bound
+from .tune import load_tuning, tune
 
 __version__ = "0.1.0"
 
@@ -32,8 +33,10 @@ __all__ = [
     "decompose",
     "export_onnx",
     "factor",
+    "load_tuning",
     "revert",
     "rounding_bound",
     "set_algorithm",
     "toeplitz",
+    "tune",
 ]

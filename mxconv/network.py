@@ -69,7 +69,7 @@ def convert(net, algorithm="auto"):
         layer.__class__ = MultiChannelConv2D
         layer._geometry = geometry
         layer._algorithm = algorithm
-    _trace_anew(net, geometries)
+    trace_anew(net, geometries)
     if obstacles:
         warnings.warn(f"mxconv.convert left alone: {_listed(obstacles)}", stacklevel=2)
     return net
@@ -106,7 +106,7 @@ def revert(net):
         layer.__class__ = nn.Conv2D
         for name in ("_geometry", "_algorithm", "_accepted", "_chosen"):
             layer.__dict__.pop(name, None)
-    _trace_anew(net, layers)
+    trace_anew(net, layers)
     return net
 
 
@@ -163,7 +163,7 @@ def set_algorithm(net, algorithm, where=None):
     _check_fit(algorithm, chosen)
     for layer in chosen:
         layer.algorithm = algorithm
-    _trace_anew(net, chosen)
+    trace_anew(net, chosen)
     return net
 
 
@@ -255,9 +255,9 @@ def _listed(reasons):
     return "; ".join(f"{block.name} ({reason})" for block, reason in reasons.items())
 
 
-def _trace_anew(block, changed):
+def trace_anew(block, changed):
     """Drop the graphs of changed layers and of every block above one; say if `block` is such."""
-    stale = any([_trace_anew(child, changed) for child in block._children.values()])
+    stale = any([trace_anew(child, changed) for child in block._children.values()])
     stale = stale or block in changed
     if stale and isinstance(block, HybridBlock):
         block._clear_cached_op()

@@ -44,10 +44,11 @@ def rounding_bound(X, K):
             f"{np.dtype(X.dtype)}"
         )
     magnitude = corr2d_multi_in_out(X.abs().astype("float64"), K.abs().astype("float64"))
-    return magnitude * _gamma(int(np.prod(K.shape[1:])), np.finfo(X.dtype).eps / 2)
+    return magnitude * gamma(int(np.prod(K.shape[1:])), np.finfo(X.dtype).eps / 2)
 
 
-def _gamma(n, unit):
+def gamma(n, unit):
+    """n u / (1 - n u): the relative rounding of a sum of n products, u being the unit."""
     if n * unit >= 1:
         raise ValueError(f"rounding_bound: {n} terms of rounding unit {unit} have no finite bound")
     return float(n * unit / (1 - n * unit))

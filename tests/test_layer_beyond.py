@@ -149,6 +149,20 @@ def test_bfloat16_by_name(mode, when):
         assert np.array_equal(ours.astype("float32").asnumpy(), theirs.asnumpy())
 
 
+@NEEDS_BFLOAT16
+@EVERY_MODE
+@pytest.mark.parametrize("channels", [3, 16])
+def test_bfloat16_outputs_can_be_converted(mode, channels):
+    """For 16 channels oneDNN leaves them in a layout that MXNet's `astype` fails on."""
+    layer = MultiChannelConv2D(channels, 1, in_channels=16, use_bias=False, dtype="bfloat16")
+    layer.initialize(mx.init.One())
+    if MODES[mode] is not None:
+        layer.hybridize(**MODES[mode])
+    for _ in range(2):
+        y = layer(bfloat16(nd.ones((1, 16, 4, 4)))).astype("float32")
+        assert (y.asnumpy() == 16).all()
+
+
 def test_bfloat16_is_refused_at_the_call_on_a_cpu_without_avx512():
     """oneDNN is held to AVX2, which it only is from the start of a process."""
     code = """

@@ -1,0 +1,79 @@
+"""What the settings of `mxconv.cpu` gain for `nn.Conv2D`, on the machine that it runs on.
+
+Each figure compares processes with the setting and without it, started in turn, on one core: a
+ratio of medians, more than 1 is faster with it.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from algorithms import call
+from mxconv import cpu
+from mxconv.dtypes import BFLOAT16
+import mxnet as mx
+from mxnet import nd
+from mxnet.gluon import nn
+from tqdm import tqdm
+
+MODES = ("inference", "training")
+CALLS = 7
+CASES = {  # setting: dtype, size and number of images, arguments
+    "keep_large_buffers": ("float32", 224, 16, dict(in_channels=3, channels=64)),
+    "use_amx": (BFLOAT16, 56, 1, dict(in_channels=64, channels=64)),
+}
+
+
+def measure(name, on, mode):
+    """Print the median seconds of a call, in a process that does nothing else."""
+    dtype, size, n, arguments = CASES[name]
+    if on:
+        getattr(cpu, name)()
+    layer = nn.Conv2D(kernel_size=3, padding=1, **arguments)
+    layer.initialize(mx.init.Normal(0.1))
+    layer.cast(dtype)
+    layer.hybridize(static_alloc=True, static_shape=True)
+    x = nd.random.normal(shape=(n, arguments["in_channels"], size, size)).astype(dtype)
+    times = [call(layer, x, mode) for _ in range(CALLS + 2)]
+    print(statistics.median(times[2:]))
+
+
+def ratio(name, mode, rounds):
+    """Medians over processes started in turn: without the setting over with it."""
+    times = {False: [], True: []}
+    for _ in range(rounds):
+        for on in times:
+            what = ["--measure", name, "--mode", mode] + ["--on"] * on
+            times[on].append(float(subprocess.check_output([sys.executable, __file__, *what])))
+    return statistics.median(times[False]) / statistics.median(times[True])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="processes of a kind (%(default)s)")
+    parser.add_argument("--measure", choices=CASES, help=argparse.SUPPRESS)
+    parser.add_argument("--mode", choices=MODES, help=argparse.SUPPRESS)
+    parser.add_argument("--on", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        return measure(options.measure, options.on, options.mode)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    settings = {name: getattr(cpu, name)() for name in (*CASES, "openblas_kernel")}
+    figures = [
+        (name, mode, ratio(name, mode, options.rounds))
+        for name in tqdm([name for name in CASES if settings[name]], unit="setting")
+        for mode in MODES
+    ]
+    for name, setting in settings.items():
+        print(f"{name}: {setting}")
+    for name, mode, figure in figures:
+        print(f"{name}, {mode}: {figure:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Which algorithm is fastest for one convolution, among those whose results are right."""
+
+import math
+import statistics
+import time
+from dataclasses import asdict
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, nd
+
+from . import dtypes
+from .algorithms import unsupported
+from .layer import MultiChannelConv2D
+from .rounding import gamma
+
+CANDIDATES = ("align", "tile", "pixels")  # against 'direct'
+MOST_TILED = 8  # output channels; with more of them tiles have nothing to gain
+MARGIN = 1.05  # what a gain has to exceed, if the noise isn't larger
+AGAIN = "direct again"  # the same convolution once more: what it differs by is noise
+FEWEST = 5  # rounds of calls in turn, however few the seconds
+MOST_ROUNDING = 2.0**-4  # no sum is as bad as the bound on more than a million terms in float32
+
+
+def fastest(layer, x, training, seconds):
+    """The algorithm to take for a layer and its input, its gain, and those refused as wrong."""
+    names = [name for name in CANDIDATES if _eligible(name, layer)]
+    if not names:
+        return "direct", 1.0, ()
+    x = x.detach()  # an array of its own to autograd
+    with autograd.pause():
+        dy = _copy(layer, "direct", x)(x) if training else None
+        refused = _refused(layer, names, x, dy)
+        copies = {name: _copy(layer, name, x) for name in names if name not in refused}
+        if not copies:
+            return "direct", 1.0, refused
+        copies.update({name: _copy(layer, "direct", x) for name in ("direct", AGAIN)})
+        if training:
+            x.attach_grad()
+        return (*_decide(_measure(copies, x, dy, seconds)), refused)
+
+
+def _eligible(name, layer):
+    geometry = layer.geometry.core
+    if layer.weight.dtype == dtypes.BFLOAT16 or unsupported(name, geometry):
+        return False
+    return name != "tile" or geometry.channels <= MOST_TILED
+
+
+def _copy(layer, algorithm, x, positive=False):
+    """A hybridized layer of its own that convolves alike, or with the parameters' magnitudes."""
+    copy = MultiChannelConv2D(
+        **asdict(layer.geometry),
+        use_bias=layer.bias is not None,
+        algorithm=algorithm,
+        dtype=dtypes.name_of(x.dtype),
+        prefix="copy_",  # which takes no number from the layers to come
+    )
+    copy.initialize(mx.init.Zero(), ctx=x.context)
+    for ours, theirs in zip(copy.params.values(), (layer.weight, layer.bias)):
+        data = theirs.data(x.context)
+        ours.set_data(abs(data) if positive else data)
+    copy.hybridize(static_alloc=True, static_shape=True)
+    return copy
+
+
+def _refused(layer, names, x, dy):
+    """The algorithms whose results differ from those of 'direct' by more than rounding.
+
+    Magnitudes are compared too: with nothing to cancel, a wrong gradient can't hide in the bound.
+    """
+    magnitudes = (abs(x), None if dy is None else abs(dy))
+    expected = _results(_copy(layer, "direct", x), x, dy)
+    bounds = _results(_copy(layer, "direct", x, positive=True), *magnitudes)
+    unit, tiny = np.finfo(x.dtype).eps / 2, np.finfo(x.dtype).tiny
+    most = [
+        3 * gamma(min(terms, MOST_ROUNDING / unit), unit) * bound + tiny
+        for terms, bound in zip(_terms(layer.geometry, x.shape), bounds)
+    ]
+
+    def right(name):
+        actual = _results(_copy(layer, name, x), x, dy)
+        positive = _results(_copy(layer, name, x, positive=True), *magnitudes)
+        return all(
+            (np.abs(a - e) <= m).all()
+            for a, e, m in zip(actual + positive, expected + bounds, most + most)
+        )
+
+    with np.errstate(invalid="ignore"):  # Inf - Inf, which is NaN and refused
+        return tuple(name for name in names if not right(name))
+
+
+def _results(layer, x, dy):
+    """The output or, for a dy, also the gradients to input and parameters, in float64."""
+    if dy is None:
+        arrays = [layer(x)]
+    else:
+        x.attach_grad()
+        with autograd.record():
+            y = layer(x)
+        y.backward(dy)
+        arrays = [y, x.grad, *(p.grad(x.context) for p in layer.params.values())]
+    return [array.asnumpy().astype("float64") for array in arrays]
+
+
+def _terms(geometry, input_shape):
+    """How many products are added up for an element of y, dx, dweight and dbias."""
+    weight, y = math.prod(geometry.weight_shape), math.prod(geometry.output_shape(input_shape))
+    repeated = math.prod(1 + sum(margin) for margin in geometry.margins)  # in padding, if at all
+    places = y // geometry.channels
+    return (
+        weight // geometry.channels + 1,
+        weight // geometry.in_channels + repeated,
+        places,
+        places,
+    )
+
+
+def _measure(layers, x, dy, seconds):
+    """The times of each layer, in turn, call by call, for so many seconds."""
+    for layer in layers.values():
+        _seconds(layer, x, dy), _seconds(layer, x, dy)
+    times = {name: [] for name in layers}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times["direct"]) < FEWEST:
+        for name, layer in layers.items():
+            times[name].append(_seconds(layer, x, dy))
+    return times
+
+
+def _seconds(layer, x, dy):
+    """The seconds until the output is there, and until it has been read; or of a training step."""
+    start = time.perf_counter()
+    if dy is not None:
+        with autograd.record():
+            y = layer(x)
+        y.backward(dy)
+        nd.waitall()
+        return (time.perf_counter() - start,)
+    y = layer(x)
+    nd.waitall()
+    there = time.perf_counter()
+    y = y + 0
+    nd.waitall()
+    return there - start, time.perf_counter() - start
+
+
+def _decide(times):
+    """The algorithm to take, and its gain, for the times of each."""
+    medians = {name: [statistics.median(t) for t in zip(*times[name])] for name in times}
+    pairs = list(zip(medians.pop("direct"), medians.pop(AGAIN)))
+    noise = max(max(pair) / min(pair) for pair in pairs)
+    gains = {
+        name: min(min(pair) / median for pair, median in zip(pairs, ours))
+        for name, ours in medians.items()
+    }
+    best = max(gains, key=gains.get)
+    return (best, gains[best]) if gains[best] > max(MARGIN, noise) else ("direct", 1.0)

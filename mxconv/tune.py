@@ -1,0 +1,329 @@
+"""The algorithm of each layer by measurement, on one's own machine, network and input."""
+
+import json
+import math
+import numbers
+import os
+import platform
+import re
+import sys
+from collections import namedtuple
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mxnet as mx
+from mxnet import autograd, nd
+from mxnet.gluon import HybridBlock
+
+from . import _files, dtypes
+from .algorithms import unsupported
+from .layer import ARRAYS, NAMES, MultiChannelConv2D
+from .measure import fastest
+from .network import as_direct, blocks, trace_anew
+
+
+Row = namedtuple("Row", "layer geometry input_shape before chosen gain refused")
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What `tune` has chosen; `str` makes a table of it.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        Per layer: its name as in the files of `save_parameters` ('.' for a lone layer), geometry
+        and input_shape, the algorithm asked for before, the one chosen, its gain (how many times
+        faster than 'direct'; 1 for 'direct' itself), and the algorithms refused for wrong results.
+    training : bool
+        Whether training steps were measured.
+    machine : str
+        Where.
+    """
+
+    rows: tuple
+    training: bool
+    machine: str
+
+    def __str__(self):
+        table = [("layer", "convolution", "input", "before", "chosen", "gain")]
+        for row in self.rows:
+            size, gain = _by(row.input_shape), f"{row.gain:.2f}"
+            table.append((row.layer, _short(row.geometry), size, row.before, row.chosen, gain))
+        widths = [max(map(len, column)) for column in zip(*table)]
+        lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
+        for row in self.rows:
+            lines += [f"{row.layer}: refused {name}, wrong results" for name in row.refused]
+        mode = "training steps" if self.training else "inference"
+        return "\n".join([*lines, f"{mode}, gain over 'direct', on {self.machine}"])
+
+
+def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
+    """Give each `MultiChannelConv2D` of a network the algorithm that is fastest here, for x.
+
+    The network is run once on x, eagerly, to see each layer's input. Then 'direct' and each of
+    'align', 'tile' and 'pixels' that is for the layer convolve that input with that weight, in
+    hybridized layers of their own, timed in turn, call by call. Layers alike are measured once, and
+    a layer that is used several times for its first input. Layers that x doesn't reach keep what
+    they have.
+
+    A candidate is refused if its output, or a gradient when training, differs from that of 'direct'
+    by more than rounding can explain: 3 gamma_n sum|K||X|, see `rounding_bound`, one gamma_n for
+    each of the two and one for the sum's own rounding; so Inf and NaN in x leave 'direct'. It is
+    taken if its gain, the ratio of the medians of 'direct' and its own, exceeds 1.05 and the noise:
+    the ratio of the medians of 'direct' and of 'direct' measured once more, the faster of which the
+    gain is over. In inference the time until the output is there has to have this gain, and also
+    the time until another operator has read it, which can include a change of layout. A training
+    step is a forward and a backward pass, to input and parameters.
+
+    Hybridized blocks above a layer that changes trace anew at the next call. Parameters and
+    gradients aren't touched. After an error or an interruption the network is as it was, apart from
+    a deferred initialization that the first call has finished.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        An initialized network, or a lone layer; as in `convert`, the outermost block.
+    x : NDArray
+        An input of the network, of the shape, dtype and context that matter.
+    training : bool
+        Measure training steps rather than inference.
+    seconds : float
+        How long to measure each distinct convolution; at least five rounds are measured.
+    path : None, str or Path
+        A file that ends in .json, for `load_tuning`.
+    progress : bool
+        Show the progress: by tqdm if it is installed, else as lines on standard error.
+
+    Returns
+    -------
+    Tuning
+
+    Raises
+    ------
+    TypeError
+        net isn't a Block, x isn't an array, or seconds isn't a number.
+    ValueError
+        A network without such layers or not initialized, an x that reaches none of them, seconds
+        that aren't positive, or a path that can't be written. What the network itself raises for x
+        is passed on.
+
+    Examples
+    --------
+    >>> layer = MultiChannelConv2D(16, kernel_size=3, in_channels=2)
+    >>> layer.initialize()
+    >>> tuning = tune(layer, nd.ones((1, 2, 8, 8)), progress=False)
+    >>> layer.algorithm  # 16 output channels: nothing else is for them
+    'direct'
+    """
+    names = _layers(net)
+    if type(x) not in ARRAYS:
+        raise TypeError(
+            "x has the wrong type: expected an mxnet.nd.NDArray or an mxnet.np.ndarray, received "
+            f"{type(x).__module__}.{type(x).__name__}"
+        )
+    if isinstance(seconds, bool) or not isinstance(seconds, numbers.Real):
+        raise TypeError(f"seconds has the wrong type: expected a number, received {seconds!r}")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"expected seconds > 0, received seconds={seconds!r}")
+    path = None if path is None else _files.writable(path, (".json",))
+    seen = _inputs(net, names, x)
+    distinct = {}
+    for layer, data in seen.items():
+        distinct.setdefault(_kind(layer, data), (layer, data))
+    results = {
+        kind: fastest(*distinct[kind], training, seconds) for kind in _shown(distinct, progress)
+    }
+    rows, choices = [], {}
+    for layer in (layer for layer in names if layer in seen):
+        data = seen[layer]
+        chosen, gain, refused = results[_kind(layer, data)]
+        row = (names[layer], layer.geometry, data.shape, layer.algorithm, chosen, gain, refused)
+        rows.append(Row(*row))
+        choices[layer] = chosen
+    tuning = Tuning(tuple(rows), bool(training), _machine())
+    if path is not None:
+        _save(path, tuning)
+    _apply(net, choices)
+    return tuning
+
+
+def load_tuning(net, path):
+    """Give the layers of a network the algorithms that `tune` has saved.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        A network of the same structure, called once if input channels are deferred; outermost.
+    path : str or Path
+
+    Returns
+    -------
+    gluon.Block
+        net.
+
+    Raises
+    ------
+    TypeError
+        net isn't a Block.
+    ValueError
+        A file that holds something else, or a layer in it that isn't in the network, has another
+        geometry, or asks for an algorithm that is unknown or not for it. Nothing is changed then.
+    OSError
+        A file that can't be read.
+    """
+    names = {name: layer for layer, name in _layers(net).items()}
+    path = Path(path)
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))["layers"]
+        wanted = {name: (item["algorithm"], item["geometry"]) for name, item in saved.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"expected a file that mxconv.tune has saved, received path={str(path)!r}: {error!r}"
+        ) from error
+    for name, (algorithm, geometry) in wanted.items():
+        problem = _misfit(names.get(name), algorithm, geometry)
+        if problem:
+            raise ValueError(f"{str(path)!r}, layer {name!r}: {problem}; nothing was changed")
+    _apply(net, {names[name]: algorithm for name, (algorithm, _) in wanted.items()})
+    return net
+
+
+def _layers(net):
+    """The name of each `MultiChannelConv2D` of a network, like those in its parameter files."""
+    layers = [block for block in blocks(net) if isinstance(block, MultiChannelConv2D)]
+    if not layers:
+        raise ValueError(
+            f"expected a network with a MultiChannelConv2D, received a {type(net).__name__} "
+            f"without, {net.name!r}: convert(net) makes them of nn.Conv2D"
+        )
+    names = {}
+
+    def walk(block, name):
+        names.setdefault(block, name or ".")
+        for key, child in block._children.items():
+            walk(child, f"{name}.{key}" if name else key)
+
+    walk(net, "")
+    return {block: name for block, name in names.items() if isinstance(block, MultiChannelConv2D)}
+
+
+def _inputs(net, layers, x):
+    """The first input of each layer when the network is called with x."""
+    for parameter in net.collect_params().values():
+        if parameter._data is None and not parameter._deferred_init:
+            raise ValueError(
+                f"expected a network whose parameters have values, received {parameter.name!r} "
+                "without: call net.initialize() or net.load_parameters(...)"
+            )
+    seen, hooks = {}, []
+
+    def see(layer, arguments):
+        seen.setdefault(layer, arguments[0])
+
+    try:
+        with autograd.pause(), as_direct(net), _eager(net):
+            for layer in layers:
+                hooks.append(layer.register_forward_pre_hook(see))
+            net(x)
+            nd.waitall()
+    finally:
+        for hook in hooks:
+            hook.detach()
+        for layer in layers:  # else 'auto' wouldn't decide for this input
+            layer.__dict__.pop("_accepted", None)
+    if not seen:
+        raise ValueError(f"x reaches none of the layers, received an x of shape {x.shape}")
+    return seen
+
+
+@contextmanager
+def _eager(net):
+    """Have no block run the graph that it has traced, inside of which there are no hooks."""
+    active = {block: block._active for block in blocks(net) if isinstance(block, HybridBlock)}
+    try:
+        for block in active:
+            block._active = False
+        yield
+    finally:
+        for block, was_active in active.items():
+            block._active = was_active
+
+
+def _kind(layer, x):
+    """What the time depends on."""
+    return layer.geometry, layer.bias is None, x.shape, dtypes.name_of(x.dtype), x.context
+
+
+def _shown(items, progress):
+    """The items one by one, with the progress shown."""
+    if not progress:
+        return items
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return _in_lines(items)
+    return tqdm(items, desc="mxconv.tune", unit="convolution")
+
+
+def _in_lines(items):
+    for number, item in enumerate(items, 1):
+        print(f"mxconv.tune: convolution {number} of {len(items)}", file=sys.stderr, flush=True)
+        yield item
+
+
+def _apply(net, choices):
+    """Set the algorithms, and have what holds a changed layer trace anew."""
+    changed = {layer: name for layer, name in choices.items() if layer.algorithm != name}
+    for layer, name in changed.items():
+        layer.algorithm = name
+    trace_anew(net, changed)
+
+
+def _short(geometry):
+    """What tells most convolutions of a network apart."""
+    text = f"{geometry.in_channels}>{geometry.channels} {_by(geometry.kernel_size)}"
+    if geometry.strides != (1, 1):
+        text += f", stride {_by(geometry.strides)}"
+    return text if geometry.groups == 1 else f"{text}, groups {geometry.groups}"
+
+
+def _by(sizes):
+    return "x".join(map(str, sizes))
+
+
+def _save(path, tuning):
+    layers = {
+        row.layer: {
+            "geometry": str(row.geometry),
+            "input_shape": _by(row.input_shape),
+            "algorithm": row.chosen,
+            "gain": round(row.gain, 2),
+        }
+        for row in tuning.rows
+    }
+    content = {"machine": tuning.machine, "training": tuning.training, "layers": layers}
+    _files.write(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _misfit(layer, algorithm, geometry):
+    """Why a layer, or None, can't take what a file has for it; or None."""
+    if layer is None:
+        return "the network has no such MultiChannelConv2D"
+    if str(layer.geometry) != geometry:
+        return f"expected the geometry {geometry}, the network's is {layer.geometry}"
+    if algorithm not in NAMES:
+        return f"expected one of {NAMES} as algorithm, received {algorithm!r}"
+    reason = None if algorithm == "auto" else unsupported(algorithm, layer.geometry.core)
+    return reason and f"algorithm={algorithm!r} isn't for {reason}"
+
+
+def _machine():
+    """The processor and what uses it, in a line."""
+    try:
+        model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())[1]
+    except (OSError, TypeError):  # no such file, or no such line in it
+        model = platform.processor() or platform.machine()
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
+    return f"{model}, OMP_NUM_THREADS={threads}, MXNet {mx.__version__}"

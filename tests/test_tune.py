@@ -1,0 +1,519 @@
+import importlib
+import json
+import re
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, nd
+from mxnet.gluon import Block, nn
+from mxnet.util import np_array
+from test_layer import EVERY_MODE, MODES, integers, run
+
+from mxconv import MultiChannelConv2D, algorithms
+from mxconv.dtypes import BFLOAT16, has_avx512
+
+tuning = importlib.import_module("mxconv.tune")  # whose function hides it as an attribute
+measure = importlib.import_module("mxconv.measure")
+tune, load_tuning = tuning.tune, tuning.load_tuning
+
+QUICK = dict(seconds=1e-3, progress=False)
+TRAINING = pytest.mark.parametrize("training", [False, True])
+ELIGIBLE = {  # the candidates for each layer of `build`, besides 'direct'
+    "0": {"align"},
+    "1.0": {"align"},
+    "2": {"align", "tile"},
+    "3": {"align", "tile", "pixels"},
+}
+
+
+def build(mode="eager", seed=0):
+    """A network with layers for all of the candidates, one of them used twice, and an input."""
+    shared = MultiChannelConv2D(12, 3, padding=1)
+    body = nn.HybridSequential()
+    body.add(shared, nn.Activation("relu"), shared)
+    net = nn.HybridSequential()
+    net.add(MultiChannelConv2D(12, 1), body)
+    net.add(MultiChannelConv2D(2, 3, padding_mode="reflect", padding=1))
+    net.add(MultiChannelConv2D(4, 1, strides=2, use_bias=False))
+    mx.random.seed(seed)
+    net.initialize(mx.init.Normal(0.5))
+    x = nd.random.normal(shape=(2, 3, 10, 9))
+    net(x)
+    if MODES[mode] is not None:
+        net.hybridize(**MODES[mode])
+        net(x)
+    return net, x
+
+
+def layers(net):
+    return [net[0], net[1][0], net[2], net[3]]
+
+
+def state(net):
+    """What tuning has to leave alone, unless it succeeds."""
+    found = []
+    net.apply(found.append)
+    return [
+        (
+            block._active,
+            list(block._flags),
+            block._cached_op,
+            len(block._forward_pre_hooks),
+            getattr(block, "algorithm", None),
+            getattr(block, "chosen_algorithm", None),
+        )
+        for block in found
+    ]
+
+
+@pytest.fixture
+def winner(monkeypatch):
+    """Have some algorithms win, by times that are given: real ones are no matter for a test."""
+
+    def let(*names, time=0.5):
+        def seconds(layer, x, dy):
+            return (time if layer.algorithm in names else 1.0,)
+
+        monkeypatch.setattr(measure, "_seconds", seconds)
+
+    return let
+
+
+def assert_like(actual, expected):
+    np.testing.assert_allclose(actual.asnumpy(), expected.asnumpy(), rtol=1e-4, atol=1e-4)
+
+
+@TRAINING
+@EVERY_MODE
+def test_a_real_measurement(mode, training):
+    net, x = build(mode)
+    y, x_before = net(x), x.asnumpy()
+    found = tune(net, x, training=training, **QUICK)
+    assert [row.layer for row in found.rows] == list(ELIGIBLE)
+    assert [row.input_shape for row in found.rows] == [
+        (2, 3, 10, 9),
+        (2, 12, 10, 9),
+        (2, 12, 10, 9),
+        (2, 2, 10, 9),
+    ]
+    assert found.training == training and found.machine
+    for row, layer in zip(found.rows, layers(net)):
+        assert row.geometry == layer.geometry and row.before == "auto"
+        assert row.chosen == layer.algorithm in ELIGIBLE[row.layer] | {"direct"}
+        assert row.gain == 1 if row.chosen == "direct" else row.gain > measure.MARGIN
+        assert row.refused == ()
+    assert_like(net(x), y)
+    assert np.array_equal(x.asnumpy(), x_before)
+
+
+@EVERY_MODE
+@pytest.mark.parametrize("name", ["align", "tile", "pixels"])
+def test_the_winner_is_set_and_traced(mode, name, winner):
+    net, x = build(mode)
+    y = net(x)
+    winner(name)
+    found = tune(net, x, **QUICK)
+    for row, layer in zip(found.rows, layers(net)):
+        wins = name in ELIGIBLE[row.layer]
+        assert (row.chosen, row.gain) == ((name, 2.0) if wins else ("direct", 1.0))
+        assert layer.algorithm == layer.chosen_algorithm == row.chosen
+    assert net._active == net[1]._active == (MODES[mode] is not None)
+    assert not net._cached_graph
+    for ours, theirs in zip(run(net, x), run(build()[0], x)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+    assert_like(net(x), y)
+    if MODES[mode] is not None:
+        graph = net._cached_graph[1].tojson()
+        operator = {"align": "slice_axis", "tile": "slice_like", "pixels": '"op": "slice"'}[name]
+        assert operator in graph
+        graphs = net._cached_graph
+        tune(net, x, **QUICK)
+        assert net._cached_graph is graphs  # nothing changed, nothing is traced
+
+
+def test_the_rule_for_noise():
+    def decide(direct, again, **others):
+        times = {"direct": direct, measure.AGAIN: again, **others}
+        return measure._decide({name: [(t,) for t in ts] for name, ts in times.items()})
+
+    assert decide([2, 9, 2], [2, 2, 2], tile=[1, 1, 9], align=[4, 4, 4]) == ("tile", 2.0)
+    assert decide([1.0], [1.0], tile=[0.96]) == ("direct", 1.0)
+    assert decide([1.0], [1.0], tile=[0.94])[0] == "tile"
+    assert decide([1.0], [1.3], tile=[0.8]) == ("direct", 1.0)  # noise 1.3, gain 1.25
+    assert decide([1.0], [1.2], tile=[0.8]) == ("tile", 1.25)
+    # until it is there, and until it is read: the smaller gain counts
+    times = {"direct": [(1, 9)], measure.AGAIN: [(1, 9)], "tile": [(1, 3)], "align": [(0.5, 6)]}
+    assert measure._decide(times) == ("align", 1.5)
+
+
+def test_layers_are_timed_in_turn_and_alike_ones_once(monkeypatch):
+    net = nn.HybridSequential()
+    net.add(*(MultiChannelConv2D(2, 3, padding=1, in_channels=2) for _ in range(3)))
+    net.add(MultiChannelConv2D(2, 3, in_channels=2))
+    net.initialize()
+    calls = []
+
+    def seconds(layer, x, dy):
+        calls.append((layer.geometry.padding, layer.algorithm))
+        return (1.0,)
+
+    monkeypatch.setattr(measure, "_seconds", seconds)  # to see the calls
+    monkeypatch.setattr(measure.time, "perf_counter", iter(range(1000)).__next__)
+    assert len(tune(net, nd.ones((1, 2, 8, 8)), **QUICK).rows) == 4
+    turn = ["align", "tile", "direct", "direct"]
+    warm = ["align", "align", "tile", "tile", "direct", "direct", "direct", "direct"]
+    order = warm + turn * measure.FEWEST
+    assert [name for padding, name in calls if padding == (1, 1)] == order
+    assert [name for padding, name in calls if padding == (0, 0)] == order
+
+
+@TRAINING
+@pytest.mark.parametrize("fault", ["a number", "the place", "not a number"])
+def test_wrong_results_never_win(fault, training, winner, monkeypatch):
+    net, x = build()
+    right = algorithms.ALGORITHMS["align"]
+
+    def wrong(F, x, weight, bias, geometry):
+        y = right(F, x, weight, bias, geometry)
+        if fault == "the place":
+            return F.reverse(y, axis=3)
+        return y * (1.001 if fault == "a number" else float("nan"))
+
+    monkeypatch.setitem(algorithms.ALGORITHMS, "align", wrong)
+    winner("align")
+    found = tune(net, x, training=training, **QUICK)
+    assert all(row.refused == ("align",) and row.chosen == "direct" for row in found.rows)
+    assert "1.0: refused align, wrong results" in str(found)
+
+
+@pytest.mark.parametrize("gradient", ["x", "weight", "bias"])
+def test_wrong_gradients_never_win_in_training(gradient, winner, monkeypatch):
+    right = algorithms.ALGORITHMS["align"]
+
+    def wrong(F, x, weight, bias, geometry):
+        arrays = dict(x=x, weight=weight, bias=bias)
+        # the value of the array, and 0.999 times its gradient: less than terms that cancel hide
+        arrays[gradient] = 0.999 * arrays[gradient] + F.BlockGrad(0.001 * arrays[gradient])
+        return right(F, **arrays, geometry=geometry)
+
+    monkeypatch.setitem(algorithms.ALGORITHMS, "align", wrong)
+    winner("align")
+    layer = MultiChannelConv2D(12, 3, in_channels=4)
+    layer.initialize()
+    x = nd.random.normal(shape=(2, 4, 40, 40))
+    assert tune(layer, x, training=True, **QUICK).rows[0].refused == ("align",)
+    assert tune(layer, x, **QUICK).rows[0].chosen == "align"  # whose output is right
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(channels=3, kernel_size=3, layout="NHWC", padding="same"),
+        dict(channels=4, kernel_size=3, groups=4, strides=2, activation="relu"),
+        dict(channels=2, kernel_size=(2, 3), dilation=2, padding=3, padding_mode="edge"),
+        dict(channels=8, kernel_size=1, strides=2, groups=2, dtype="float64"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("numpy", [False, True])
+def test_every_kind_of_layer_passes_its_check(arguments, numpy, ctx):
+    dtype = arguments.get("dtype", "float32")
+    with np_array(numpy):
+        layer = MultiChannelConv2D(**{**arguments, "dtype": "float32"}, in_channels=4)
+        layer.initialize(mx.init.Normal(0.5), ctx=ctx)
+        layer.cast(dtype)  # after it has drawn: np.random can't fill arrays of float64
+        shape = (2, 8, 9, 4) if layer.geometry.layout == "NHWC" else (2, 4, 8, 9)
+        x = nd.random.normal(shape=shape, ctx=ctx).astype(dtype)
+        x = x.as_np_ndarray() if numpy else x
+        for training in (False, True):
+            (row,) = tune(layer, x, training=training, **QUICK).rows
+            assert row.layer == "." and row.refused == ()
+
+
+@TRAINING
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_inf_and_nan_leave_direct(value, training, winner):
+    layer = MultiChannelConv2D(2, 3, in_channels=2)
+    layer.initialize()
+    x = nd.ones((1, 2, 8, 8))
+    x[0, 1, 2, 3] = value
+    winner("align", "tile")
+    (row,) = tune(layer, x, training=training, **QUICK).rows
+    assert (row.chosen, row.refused) == ("direct", ("align", "tile"))
+
+
+def test_what_has_no_candidates_is_direct():
+    layer = MultiChannelConv2D(16, 3, in_channels=2, algorithm="matmul")
+    layer.initialize()
+    (row,) = tune(layer, nd.ones((1, 2, 5, 5)), **QUICK).rows
+    assert (row.before, row.chosen, row.gain) == ("matmul", "direct", 1)
+
+
+@pytest.mark.skipif(not has_avx512(), reason="MXNet has bfloat16 on a CPU with AVX-512 only")
+def test_bfloat16_is_direct():
+    layer = MultiChannelConv2D(2, 3, in_channels=2, dtype="bfloat16")
+    layer.initialize()
+    (row,) = tune(layer, nd.ones((1, 2, 5, 5)).astype(BFLOAT16), **QUICK).rows
+    assert row.chosen == "direct"
+
+
+@TRAINING
+@EVERY_MODE
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interruption_leaves_everything(mode, training, error, monkeypatch, tmp_path):
+    net, x = build(mode)
+    before = state(net)
+    count = iter(range(1000))
+
+    def seconds(layer, x, dy):
+        if next(count) > 20:  # in the second convolution
+            raise error
+        return (0.5 if layer.algorithm == "align" else 1.0,)
+
+    monkeypatch.setattr(measure, "_seconds", seconds)  # to interrupt there
+    with pytest.raises(error):
+        tune(net, x, training=training, path=tmp_path / "tuning.json", **QUICK)
+    assert state(net) == before
+    assert not list(tmp_path.iterdir())
+
+
+@EVERY_MODE
+def test_what_the_network_raises_passes_and_leaves_everything(mode):
+    net, x = build(mode)
+    before = state(net)
+    with pytest.raises(ValueError, match="expected in_channels=3 channels on axis 1"):
+        tune(net, nd.ones((1, 4, 5, 5)), **QUICK)
+    assert state(net) == before
+
+
+def test_gradients_parameters_names_and_hooks_stay():
+    net, x = build()
+    x.attach_grad()
+    with autograd.record():
+        y = net(x)
+    y.backward()
+
+    def arrays():
+        parameters = net.collect_params().values()
+        found = [x.grad, *(p.grad() for p in parameters), *(p.data() for p in parameters)]
+        return [array.asnumpy() for array in found]
+
+    before = arrays()
+    assert all(array.any() for array in before[:2])
+    mx.random.seed(3)
+    drawn = nd.random.normal(shape=4).asnumpy()
+    called = []
+    net[2].register_forward_pre_hook(lambda *_: called.append("before"))
+    expected = int(MultiChannelConv2D(1, 1).name.split("conv")[-1])
+    mx.random.seed(3)
+    tune(net, x, training=True, **QUICK)
+    assert np.array_equal(nd.random.normal(shape=4).asnumpy(), drawn)
+    assert int(MultiChannelConv2D(1, 1).name.split("conv")[-1]) == expected + 1
+    assert all(map(np.array_equal, arrays(), before))
+    assert called == ["before"]
+    assert [len(layer._forward_pre_hooks) for layer in layers(net)] == [0, 0, 1, 0]
+
+
+def test_within_a_recording(winner):
+    """It records nothing, runs the network as for inference, and leaves what is recorded."""
+    layer = MultiChannelConv2D(2, 3, in_channels=2)
+    layer.initialize()
+    x = nd.random.normal(shape=(1, 2, 8, 8))
+    winner("tile")
+    expected, modes = run(layer, x), []
+    x.attach_grad()
+    with autograd.record():
+        y = layer(x)
+        layer.register_forward_pre_hook(
+            lambda *_: modes.append((autograd.is_recording(), autograd.is_training()))
+        )
+        tune(layer, x, training=True, **QUICK)
+        assert autograd.is_recording() and autograd.is_training()
+    y.backward()
+    assert layer.algorithm == "tile" and modes == [(False, False)]
+    found = [y, x.grad, layer.weight.grad(), layer.bias.grad()]
+    assert all(np.array_equal(a.asnumpy(), b) for a, b in zip(found, expected))
+
+
+def test_a_layer_is_measured_for_its_first_input_and_by_its_first_name():
+    layer = MultiChannelConv2D(2, 3, in_channels=2)
+    layer.initialize()
+    net = nn.HybridSequential()
+    net.add(layer, layer)
+    (row,) = tune(net, nd.ones((1, 2, 8, 8)), **QUICK).rows
+    assert (row.layer, row.input_shape) == ("0", (1, 2, 8, 8))
+
+
+def test_layers_that_x_does_not_reach_stay(winner):
+    class Either(Block):
+        def __init__(self):
+            super().__init__()
+            self.narrow, self.wide = MultiChannelConv2D(2, 3), MultiChannelConv2D(2, 5)
+
+        def forward(self, x):
+            if x.shape[2] == 1:
+                return x
+            return self.wide(x) if x.shape[2] > 8 else self.narrow(x)
+
+    net = Either()
+    net.initialize()
+    winner("tile")
+    (row,) = tune(net, nd.ones((1, 1, 6, 6)), **QUICK).rows
+    assert row.layer == "narrow" and row.geometry.in_channels == 1  # deferred before
+    assert (net.narrow.algorithm, net.wide.algorithm) == ("tile", "auto")
+    with pytest.raises(ValueError, match=r"x reaches none of the layers.*\(1, 1, 1, 1\)"):
+        tune(net, nd.ones((1, 1, 1, 1)), **QUICK)
+
+
+def test_the_rule_still_decides_after_an_error():
+    net, x = build()
+    layer = MultiChannelConv2D(2, 3, padding=1)
+    layer.initialize()
+    x = integers((1, 64, 48, 48))
+    with pytest.raises(ValueError, match="no directory"):
+        tune(layer, x, path="/no/such/place/tuning.json", **QUICK)
+    tuning._inputs(layer, [layer], x)
+    assert layer.chosen_algorithm == "direct"
+    layer(x)
+    assert layer.chosen_algorithm == ("tile" if has_avx512() else "direct")
+
+
+def test_what_is_refused(tmp_path):
+    net, x = build()
+    before = state(net)
+    with pytest.raises(TypeError, match="net has the wrong type"):
+        tune(None, x)
+    with pytest.raises(ValueError, match="a network with a MultiChannelConv2D.*Dense.*convert"):
+        tune(nn.Dense(2), x)
+    with pytest.raises(TypeError, match="x has the wrong type.*received numpy.ndarray"):
+        tune(net, x.asnumpy())
+    for seconds in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="expected seconds > 0"):
+            tune(net, x, seconds=seconds)
+    for seconds in (True, "1"):
+        with pytest.raises(TypeError, match="seconds has the wrong type"):
+            tune(net, x, seconds=seconds)
+    with pytest.raises(ValueError, match="ends in .json"):
+        tune(net, x, path=tmp_path / "tuning.txt")
+    with pytest.raises(ValueError, match=r"weight' without: call net.initialize\(\)"):
+        tune(MultiChannelConv2D(2, 3), x)
+    assert state(net) == before
+
+
+def test_the_table(winner):
+    net, x = build()
+    winner("tile")
+    lines = str(tune(net, x, training=True, **QUICK)).splitlines()
+    assert [re.split("  +", line) for line in lines[:-1]] == [
+        ["layer", "convolution", "input", "before", "chosen", "gain"],
+        ["0", "3>12 1x1", "2x3x10x9", "auto", "direct", "1.00"],
+        ["1.0", "12>12 3x3", "2x12x10x9", "auto", "direct", "1.00"],
+        ["2", "12>2 3x3", "2x12x10x9", "auto", "tile", "2.00"],
+        ["3", "2>4 1x1, stride 2x2", "2x2x10x9", "auto", "tile", "2.00"],
+    ]
+    assert lines[-1].startswith("training steps, gain over 'direct', on ")
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_progress(installed, monkeypatch, capsys):
+    net, x = build()
+    if not installed:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+    else:
+        pytest.importorskip("tqdm", reason="tqdm shows the bar; it is not installed")
+    tune(net, x, seconds=1e-3)
+    shown = capsys.readouterr()
+    assert shown.out == "" and ("100%" in shown.err) == installed
+    assert ("mxconv.tune: convolution 4 of 4\n" in shown.err) != installed
+    tune(net, x, **QUICK)
+    assert capsys.readouterr() == ("", "")
+
+
+@EVERY_MODE
+def test_a_file_gives_another_network_the_same(mode, winner, tmp_path):
+    net, x = build()
+    path = tmp_path / "tuning.json"
+    winner("pixels", "align")
+    found = tune(net, x, path=path, **QUICK)
+    content = json.loads(path.read_text())
+    assert content["machine"] == found.machine and content["training"] is False
+    assert content["layers"]["1.0"] == {
+        "geometry": str(net[1][0].geometry),
+        "input_shape": "2x12x10x9",
+        "algorithm": "align",
+        "gain": 2.0,
+    }
+    assert [p.name for p in tmp_path.iterdir()] == ["tuning.json"]
+    twin, _ = build(mode)
+    y = twin(x)
+    assert load_tuning(twin, str(path)) is twin
+    assert [layer.algorithm for layer in layers(twin)] == [row.chosen for row in found.rows]
+    assert twin._active == (MODES[mode] is not None) and not twin._cached_graph
+    assert_like(twin(x), y)
+
+
+def corrupt(text, path):
+    """The file's text, spoilt in one way each, and what is said of it."""
+    content = json.loads(text)
+    last = content["layers"]["3"]
+
+    def with_last(**changes):
+        layers = {**content["layers"], "3": {**last, **changes}}
+        return json.dumps({**content, "layers": layers})
+
+    file = re.escape(repr(path))
+    return [
+        (text[:-5], f"that mxconv.tune has saved, received path={file}"),
+        ("", "that mxconv.tune has saved"),
+        ("[]", "that mxconv.tune has saved"),
+        ('{"layers": []}', "that mxconv.tune has saved"),
+        ('{"layers": {"0": "align"}}', "that mxconv.tune has saved"),
+        ('{"layers": {"0": {"algorithm": "direct"}}}', "that mxconv.tune has saved.*'geometry'"),
+        (with_last(algorithm="fast"), f"{file}, layer '3': expected one of .*received 'fast'"),
+        (with_last(algorithm=["tile"]), r"layer '3': expected one of .*received \['tile'\]"),
+        (with_last(geometry="ConvGeometry()"), r"layer '3': expected the geometry ConvGeometry\("),
+        (
+            json.dumps({"layers": {**content["layers"], "9": last}}),
+            "layer '9': the network has no such",
+        ),
+        (
+            json.dumps({"layers": {"0": {**content["layers"]["0"], "algorithm": "pixels"}}}),
+            "layer '0': algorithm='pixels' isn't for kernels other",
+        ),
+    ]
+
+
+def test_a_corrupt_file_changes_nothing(winner, tmp_path):
+    net, x = build()
+    path = tmp_path / "tuning.json"
+    winner("align")
+    tune(net, x, path=path, **QUICK)
+    twin, _ = build("static_shape")
+    before = state(twin)
+    for text, said in corrupt(path.read_text(), str(path)):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=said):
+            load_tuning(twin, path)
+        assert state(twin) == before
+    path.write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="that mxconv.tune has saved"):
+        load_tuning(twin, path)
+    with pytest.raises(FileNotFoundError):
+        load_tuning(twin, tmp_path / "none.json")
+    assert state(twin) == before
+
+
+def test_a_file_that_cannot_be_written_changes_nothing(winner, tmp_path, monkeypatch):
+    net, x = build("hybridized")
+    before = state(net)
+    winner("align")
+
+    def fail(path, data):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(tuning._files, "write", fail)  # a disk that is full
+    with pytest.raises(OSError, match="no space left"):
+        tune(net, x, path=tmp_path / "tuning.json", **QUICK)
+    assert state(net) == before
