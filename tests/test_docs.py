@@ -75,6 +75,15 @@ def test_every_row_of_the_readmes_comparison_names_its_test():
         assert function in functions if function else any(f.startswith("test_") for f in functions)
 
 
+@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_mxconv_is_imported_before_mxnet(page):
+    """As numpy 1.26 needs, on Python 3.12."""
+    imported = re.findall(
+        r"^(?:>>> )?(?:import|from) (mxconv|mxnet)", page.read_text("utf-8"), re.M
+    )
+    assert not imported or imported[0] == "mxconv"
+
+
 def test_links_lead_somewhere():
     for page in [README, *DOCS.glob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
