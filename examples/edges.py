@@ -7,7 +7,7 @@ knows what to expect of each. The lines along the borders come from the padding,
 import sys
 from pathlib import Path
 
-from mxconv import MultiChannelConv2D, corr2d_multi_in_out
+from mxconv import MultiChannelConv2D, corr2d_multi_in_out, rounding_bound
 from matplotlib.figure import Figure
 from mxnet import nd
 from sklearn.datasets import load_sample_image
@@ -41,15 +41,14 @@ def check(X, Y, top=150, left=200, size=100):
     """Compare a crop of the layer's output `Y` for the image `X` with the chapter's definition.
 
     Returns the largest difference, and the largest ratio of a difference to its bound: twice
-    gamma_n * sum(|K| * |X|), as either side may have rounded each of its n = 27 terms.
+    the rounding bound, as either side may be off by that.
     """
     crop = X[:, top - 1 : top + size + 1, left - 1 : left + size + 1]
     difference = (
         corr2d_multi_in_out(crop, kernel()) - Y[:, top : top + size, left : left + size]
     ).abs()
-    n_u = 27 * 2.0**-24
-    bound = 2 * n_u / (1 - n_u) * corr2d_multi_in_out(crop.abs(), kernel().abs())
-    return difference.max().asscalar(), (difference / bound).max().asscalar()
+    ratio = difference.astype("float64") / (2 * rounding_bound(crop, kernel()))
+    return difference.max().asscalar(), ratio.max().asscalar()
 
 
 def draw(X, Y, path):

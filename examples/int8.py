@@ -18,6 +18,7 @@ from sklearn.datasets import load_sample_images
 
 import mxconv
 from mxconv import MultiChannelConv2D
+from mxconv.network import blocks
 
 FAST = {"static_alloc": True, "static_shape": True}
 ROUNDS = 20
@@ -31,9 +32,7 @@ def grouped(net):
     Where a group has several channels, in or out, outputs are off by far more than rounding.
     Depthwise layers, of one channel each, are right.
     """
-    blocks = []
-    net.apply(blocks.append)
-    layers = [block for block in blocks if isinstance(block, MultiChannelConv2D)]
+    layers = [block for block in blocks(net) if isinstance(block, MultiChannelConv2D)]
     return [
         layer.name + "_fwd"
         for layer in layers

@@ -28,13 +28,7 @@ def integer(name, value, minimum):
 
 def pair(name, value, minimum):
     """`value`, an int or a pair of ints for (height, width), as a pair of ints."""
-    if not isinstance(value, (tuple, list)):
-        value = (value, value)
-    if len(value) != 2:
-        raise ValueError(
-            f"{name} has the wrong length: expected one integer or two, (height, width), "
-            f"received {name}={value!r}"
-        )
+    value = _two(name, value, "one integer or two, (height, width)")
     return tuple(integer(name, item, minimum) for item in value)
 
 
@@ -44,14 +38,19 @@ def margins(name, value):
         raise ValueError(
             f"{name} is unknown: expected integers, 'same' or 'valid', received {name}={value!r}"
         )
+    value = _two(name, value, "one integer, (height, width) or ((top, bottom), (left, right))")
+    return tuple(pair(name, item, 0) for item in value)
+
+
+def _two(name, value, expected):
+    """`value` twice or, if it is a tuple or list, its two items."""
     if not isinstance(value, (tuple, list)):
-        value = (value, value)
+        return value, value
     if len(value) != 2:
         raise ValueError(
-            f"{name} has the wrong length: expected one integer, (height, width) or "
-            f"((top, bottom), (left, right)), received {name}={value!r}"
+            f"{name} has the wrong length: expected {expected}, received {name}={value!r}"
         )
-    return tuple(pair(name, item, 0) for item in value)
+    return value
 
 
 def choice(name, value, allowed):

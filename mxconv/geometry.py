@@ -149,6 +149,14 @@ class ConvGeometry:
         """Whether the kernel is 1x1, so that outputs see one pixel each."""
         return self.kernel_size == (1, 1)
 
+    def in_order(self, shape):
+        """The sizes (n, c, h, w) of a shape in the layout's order of axes."""
+        return tuple(shape[self.layout.index(axis)] for axis in "NCHW")
+
+    def padded_size(self, size):
+        """Height and width of an input of `size` (h, w) with its padding."""
+        return tuple(length + sum(margin) for length, margin in zip(size, self.margins))
+
     def output_shape(self, input_shape):
         """The shape of the output for the shape of an input, both in the layout's order of axes.
 
@@ -166,7 +174,7 @@ class ConvGeometry:
             axes = {"N": "batch", "C": "in_channels", "H": "height", "W": "width"}
             expected = ", ".join(axes[axis] for axis in self.layout)
             raise ValueError(f"expected a non-empty input of shape ({expected}), {received}")
-        n, c_i, h, w = (input_shape[self.layout.index(axis)] for axis in "NCHW")
+        n, c_i, h, w = self.in_order(input_shape)
         axis = self.layout.index("C")
         if self.in_channels and c_i != self.in_channels:
             raise ValueError(
@@ -177,7 +185,7 @@ class ConvGeometry:
                 f"expected channels on axis {axis} that groups={self.groups} divides, {received}"
             )
         self._check_padding((h, w), received)
-        padded = tuple(size + sum(margin) for size, margin in zip((h, w), self.margins))
+        padded = self.padded_size((h, w))
         if any(size < window for size, window in zip(padded, self.window)):
             raise ValueError(
                 f"the kernel is larger than its padded input: kernel_size={self.kernel_size} with "

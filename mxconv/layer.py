@@ -259,9 +259,8 @@ class MultiChannelConv2D(nn.Conv2D):
         if self._chosen[0] == decided_for:
             return
         geometry = self.geometry
-        n, c_i, h, w = (shape[geometry.layout.index(axis)] for axis in "NCHW")
-        padded = [size + sum(margin) for size, margin in zip((h, w), geometry.margins)]
-        size = padded if geometry.padded_apart else (h, w)
+        n, c_i, *size = geometry.in_order(shape)
+        size = geometry.padded_size(size) if geometry.padded_apart else size
         on_cpu = context.device_type != "gpu" and dtypes.has_avx512()
         name = choose(geometry.core, (n, c_i, *size), dtype, on_cpu)
         if name != self._chosen[1]:

@@ -84,8 +84,8 @@ def layer_cost(layer, input_shape):
 def convolution_cost(geometry, input_shape, use_bias=False, algorithm="direct"):
     """The `ConvolutionCost` of a geometry for an input of shape (N, c_i, h, w), or its layout's."""
     output_shape = geometry.output_shape(input_shape)
-    N, c_i, h, w = (input_shape[geometry.layout.index(axis)] for axis in "NCHW")
-    _, c_o, o_h, o_w = (output_shape[geometry.layout.index(axis)] for axis in "NCHW")
+    N, c_i, h, w = geometry.in_order(input_shape)
+    _, c_o, o_h, o_w = geometry.in_order(output_shape)
     geometry = geometry.with_in_channels(c_i)
     algorithm = resolve(algorithm, geometry.core).__name__
     weight = prod(geometry.weight_shape)

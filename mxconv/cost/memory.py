@@ -98,7 +98,7 @@ class Memory:
 def bill(geometry, input_shape, output_shape, use_bias, algorithm):
     """The `Memory` of a convolution; shapes are (N, C, H, W), and c_i is known."""
     N, c_i, h, w = input_shape
-    H, W = (size + sum(margin) for size, margin in zip((h, w), geometry.margins))
+    H, W = geometry.padded_size((h, w))
     arrays = {
         "input": prod(input_shape),
         "weight": prod(geometry.weight_shape),
@@ -125,7 +125,7 @@ def _inner_arrays(geometry, input_shape, output_shape, algorithm):
     if algorithm == "pixels":
         size = output_shape[2:]
     elif geometry.padded_apart:
-        size = [length + sum(margin) for length, margin in zip(size, geometry.margins)]
+        size = geometry.padded_size(size)
     inner_input = (N, inner_geometry.in_channels, *size)
     pairs = {
         "inner_input": (prod(inner_input), N * c_i * prod(size)),
