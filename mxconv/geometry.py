@@ -1,6 +1,6 @@
 """The shapes of a convolution: one frozen value that every other module reads."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import prod
 from typing import Tuple, Union
@@ -12,6 +12,17 @@ Margins = Union[str, Size, Tuple[Tuple[int, int], Tuple[int, int]]]
 
 # MXNet's packages index the elements of an array with 32 bits.
 MOST_ELEMENTS = 2**31 - 1
+
+# What MXNet's operator `Convolution` calls the fields that it has too.
+OPERATOR = {
+    "channels": "num_filter",
+    "kernel_size": "kernel",
+    "strides": "stride",
+    "padding": "pad",
+    "dilation": "dilate",
+    "groups": "num_group",
+    "layout": "layout",
+}
 
 PADDING_MODES = ("zeros", "reflect", "edge", "circular")
 
@@ -98,14 +109,30 @@ class ConvGeometry:
     @classmethod
     def of_operator(cls, attributes):
         """The geometry of MXNet's operator `Convolution`, from its two-dimensional attributes."""
-        names = {"strides": "stride", "padding": "pad", "dilation": "dilate", "groups": "num_group"}
-        names["layout"] = "layout"
-        given = {ours: attributes[name] for ours, name in names.items() if attributes.get(name)}
-        return cls(attributes["num_filter"], attributes["kernel"], **given)
+        given = {ours: attributes[name] for ours, name in OPERATOR.items() if attributes.get(name)}
+        return cls(**given)
 
     def with_in_channels(self, in_channels):
         """The same geometry for a known number of input channels."""
         return replace(self, in_channels=in_channels)
+
+    @cached_property
+    def attributes(self):
+        """The attributes of MXNet's operator `Convolution`; `of_operator` reads them again."""
+        return {name: getattr(self, ours) for ours, name in OPERATOR.items()}
+
+    @cached_property
+    def fewest_attributes(self):
+        """The attributes without the operator's defaults, as text.
+
+        It reads them anew at each call on arrays, for as long as a small convolution takes.
+        """
+        defaults = {field.name: field.default for field in fields(self)}
+        return {
+            name: str(getattr(self, ours))
+            for ours, name in OPERATOR.items()
+            if getattr(self, ours) != defaults[ours]
+        }
 
     @cached_property
     def margins(self):

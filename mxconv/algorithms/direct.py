@@ -3,19 +3,12 @@
 Being that operator it keeps what is built on it: ONNX export, INT8 quantisation, operator fusion.
 """
 
+from mxnet import sym
+
 
 def direct(F, x, weight, bias, geometry):
     """Convolve by the operator `Convolution`; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
-    operands = (x, weight) if bias is None else (x, weight, bias)
-    return F.Convolution(
-        *operands,
-        name="fwd",
-        kernel=geometry.kernel_size,
-        stride=geometry.strides,
-        dilate=geometry.dilation,
-        pad=geometry.padding,
-        num_filter=geometry.channels,
-        num_group=geometry.groups,
-        no_bias=bias is None,
-        layout=geometry.layout,
-    )
+    attributes = geometry.attributes if F is sym else geometry.fewest_attributes
+    if bias is None:
+        return F.Convolution(x, weight, name="fwd", no_bias=True, **attributes)
+    return F.Convolution(x, weight, bias, name="fwd", **attributes)
