@@ -16,7 +16,7 @@ book: installed-examples
 	@$(RUN) examples/run_all.py
 
 bench: installed-examples
-	@$(RUN) benchmarks/algorithms.py $(ARGS)
+	@$(RUN) benchmarks/convolutions.py $(ARGS)
 	@$(RUN) benchmarks/process.py
 
 page: installed-examples

@@ -12,7 +12,7 @@ import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from algorithms import call
+from timing import call, on_one_core
 from mxconv import cpu
 from mxconv.dtypes import BFLOAT16
 import mxnet as mx
@@ -61,8 +61,7 @@ def main():
     options = parser.parse_args()
     if options.measure:
         return measure(options.measure, options.on, options.mode)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    on_one_core()
     settings = {name: getattr(cpu, name)() for name in (*CASES, "openblas_kernel")}
     figures = [
         (name, mode, ratio(name, mode, options.rounds))

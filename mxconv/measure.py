@@ -14,17 +14,24 @@ from .algorithms import unsupported
 from .layer import MultiChannelConv2D
 from .rounding import gamma
 
-CANDIDATES = ("align", "tile", "pixels")  # against 'direct'
+CANDIDATES = ("align", "tile", "pixels", "blocked", "fourier")  # against 'direct'
 MOST_TILED = 8  # output channels; with more of them tiles have nothing to gain
+FEWEST_TAPS = 225  # of a kernel; with fewer of them transforms have nothing to gain
+FEWEST_PLACES = 784  # of outputs; with fewer of them their layout costs nothing
 MARGIN = 1.05  # what a gain has to exceed, if the noise isn't larger
 AGAIN = "direct again"  # the same convolution once more: what it differs by is noise
 FEWEST = 5  # rounds of calls in turn, however few the seconds
 MOST_ROUNDING = 2.0**-4  # no sum is as bad as the bound on more than a million terms in float32
 
 
-def fastest(layer, x, training, seconds):
-    """The algorithm to take for a layer and its input, its gain, and those refused as wrong."""
-    names = [name for name in CANDIDATES if _eligible(name, layer)]
+def fastest(layer, x, training, traced, seconds):
+    """The algorithm to take for a layer and its input, its gain, and those refused as wrong.
+
+    `traced` says that the layer is part of a graph, in which 'blocked' is 'direct'.
+    """
+    names = [name for name in CANDIDATES if _eligible(name, layer, x.shape)]
+    if training or traced:
+        names = [name for name in names if name != "blocked"]
     if not names:
         return "direct", 1.0, ()
     x = x.detach()  # an array of its own to autograd
@@ -40,10 +47,15 @@ def fastest(layer, x, training, seconds):
         return (*_decide(_measure(copies, x, dy, seconds)), refused)
 
 
-def _eligible(name, layer):
+def _eligible(name, layer, input_shape):
     geometry = layer.geometry.core
     if layer.weight.dtype == dtypes.BFLOAT16 or unsupported(name, geometry):
         return False
+    if name == "blocked":
+        _, _, o_h, o_w = layer.geometry.in_order(layer.geometry.output_shape(input_shape))
+        return o_h * o_w >= FEWEST_PLACES
+    if name == "fourier":
+        return layer.weight.dtype == np.float32 and math.prod(geometry.window) >= FEWEST_TAPS
     return name != "tile" or geometry.channels <= MOST_TILED
 
 

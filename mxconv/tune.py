@@ -63,10 +63,10 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     """Give each `MultiChannelConv2D` of a network the algorithm that is fastest here, for x.
 
     The network is run once on x, eagerly, to see each layer's input. Then 'direct' and each of
-    'align', 'tile' and 'pixels' that is for the layer convolve that input with that weight, in
-    hybridized layers of their own, timed in turn, call by call. Layers alike are measured once, and
-    a layer that is used several times for its first input. Layers that x doesn't reach keep what
-    they have.
+    'align', 'tile', 'pixels', 'blocked' and 'fourier' that is for the layer and may gain convolve
+    that input with that weight, in hybridized layers of their own, timed in turn, call by call.
+    Layers alike are measured once, and a layer that is used several times for its first input.
+    Layers that x doesn't reach keep what they have.
 
     A candidate is refused if its output, or a gradient when training, differs from that of 'direct'
     by more than rounding can explain: 3 gamma_n sum|K||X|, see `rounding_bound`, one gamma_n for
@@ -128,21 +128,23 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     if not 0 < seconds < math.inf:
         raise ValueError(f"expected seconds > 0, received seconds={seconds!r}")
     path = None if path is None else _files.writable(path, (".json",))
-    seen = _inputs(net, names, x)
+    seen, traced = _inputs(net, names, x), _traced(net)
+    kinds = {layer: (*_kind(layer, data), layer in traced) for layer, data in seen.items()}
     distinct = {}
-    for layer, data in seen.items():
-        distinct.setdefault(_kind(layer, data), (layer, data))
+    for layer, kind in kinds.items():
+        distinct.setdefault(kind, layer)
     results = {
-        kind: fastest(*distinct[kind], training, seconds) for kind in _shown(distinct, progress)
+        kind: fastest(layer, seen[layer], training, layer in traced, seconds)
+        for kind, layer in _shown(distinct.items(), progress)
     }
     rows, choices = [], {}
     for layer in (layer for layer in names if layer in seen):
         data = seen[layer]
-        chosen, gain, refused = results[_kind(layer, data)]
+        chosen, gain, refused = results[kinds[layer]]
         row = (names[layer], layer.geometry, data.shape, layer.algorithm, chosen, gain, refused)
         rows.append(Row(*row))
         choices[layer] = chosen
-    tuning = Tuning(tuple(rows), bool(training), _machine())
+    tuning = Tuning(tuple(rows), bool(training), machine())
     if path is not None:
         _save(path, tuning)
     _apply(net, choices)
@@ -238,6 +240,12 @@ def _inputs(net, layers, x):
     return seen
 
 
+def _traced(net):
+    """The blocks that are part of a graph of a hybridized block above them."""
+    active = [block for block in blocks(net) if getattr(block, "_active", False)]
+    return {below for block in active for below in blocks(block) if below is not block}
+
+
 @contextmanager
 def _eager(net):
     """Have no block run the graph that it has traced, inside of which there are no hooks."""
@@ -319,7 +327,7 @@ def _misfit(layer, algorithm, geometry):
     return reason and f"algorithm={algorithm!r} isn't for {reason}"
 
 
-def _machine():
+def machine():
     """The processor and what uses it, in a line."""
     try:
         model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())[1]

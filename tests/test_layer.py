@@ -95,6 +95,8 @@ def test_it_equals_nn_conv2d(name, mode, arguments, size, ctx):
         ("tile", dict(channels=1, kernel_size=5, padding=2), (9, 10)),
         ("tile", dict(channels=3, kernel_size=(2, 3), strides=(2, 1), dilation=2), (9, 8)),
         ("pixels", dict(channels=8, kernel_size=1, strides=2, groups=2), (5, 6)),
+        ("blocked", dict(channels=16, kernel_size=3, activation="relu"), (9, 8)),
+        ("fourier", dict(channels=4, kernel_size=5, padding=3, strides=2, groups=2), (9, 8)),
     ],
 )
 def test_algorithms_for_some_geometries_equal_nn_conv2d(name, mode, arguments, size, ctx):
@@ -105,7 +107,31 @@ def test_algorithms_for_some_geometries_equal_nn_conv2d(name, mode, arguments, s
         x = integers(shape, ctx)
         dy = integers(stock(x).shape, ctx)
         for ours, theirs in zip(run(layer, x, dy), run(stock, x, dy)):
-            assert np.array_equal(ours, theirs)
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9 * (name == "fourier"))
+        assert not autograd.is_training()
+        np.testing.assert_allclose(layer(x).asnumpy(), stock(x).asnumpy(), rtol=0, atol=1e-9)
+
+
+class Modes(nn.HybridBlock):
+    """What stands for the activation, to see in which mode it is computed."""
+
+    def hybrid_forward(self, F, x):
+        self.seen = autograd.is_recording(), autograd.is_training()
+        return x
+
+
+@pytest.mark.parametrize("name", ["direct", "blocked"])
+def test_only_a_call_outside_record_is_computed_in_the_mode_of_training(name):
+    layer, _ = twins(dict(channels=16, kernel_size=3), algorithm=name)
+    layer.act = Modes()
+    x = integers((1, 4, 5, 5))
+    layer(x)
+    assert layer.act.seen == (False, name == "blocked")
+    for train_mode in (True, False):
+        with autograd.record(train_mode=train_mode):
+            layer(x)
+        assert layer.act.seen == (True, train_mode)
+    assert not autograd.is_training()
 
 
 def test_an_algorithm_that_is_not_for_the_layer_is_refused_where_it_is_asked_for():

@@ -8,7 +8,7 @@ some geometries only, and `unsupported` says why not for the others.
 
 from importlib import import_module
 
-NAMES = ("direct", "matmul", "definition", "align", "tile", "pixels")
+NAMES = ("direct", "matmul", "definition", "align", "tile", "pixels", "blocked", "fourier")
 
 _MODULES = {name: import_module(f"{__name__}.{name}") for name in NAMES}
 

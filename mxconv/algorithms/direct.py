@@ -9,6 +9,4 @@ from mxnet import sym
 def direct(F, x, weight, bias, geometry):
     """Convolve by the operator `Convolution`; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
     attributes = geometry.attributes if F is sym else geometry.fewest_attributes
-    if bias is None:
-        return F.Convolution(x, weight, name="fwd", no_bias=True, **attributes)
-    return F.Convolution(x, weight, bias, name="fwd", **attributes)
+    return F.Convolution(x, weight, bias, name="fwd", no_bias=bias is None, **attributes)

@@ -1,7 +1,7 @@
 """What 'auto' chooses: 'direct', unless another algorithm was clearly faster wherever measured.
 
 The rule is for float32 on a CPU with AVX-512, where oneDNN computes 16 output channels side by side
-and MXNet falls back to slower kernels for other numbers. benchmarks/algorithms.py prints what is
+and MXNet falls back to slower kernels for other numbers. benchmarks/convolutions.py prints what is
 behind it. Small convolutions stay with 'direct', whose single operator costs least to call.
 """
 

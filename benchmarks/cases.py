@@ -1,0 +1,121 @@
+"""The convolutions that are measured: those of well-known networks, and those that need help."""
+
+from collections import namedtuple
+
+import mxnet as mx
+from mxconv import ConvGeometry, cost
+from mxnet.gluon import nn
+from mxnet.gluon.model_zoo import vision
+
+Case = namedtuple("Case", "group geometry size")  # size (h, w) of the input
+
+
+def lenet():
+    """LeNet, for images of 28x28."""
+    net = nn.HybridSequential(prefix="")
+    net.add(
+        nn.Conv2D(6, 5, padding=2, activation="sigmoid"),
+        nn.AvgPool2D(),
+        nn.Conv2D(16, 5, activation="sigmoid"),
+        nn.AvgPool2D(),
+        nn.Dense(120, activation="sigmoid"),
+        nn.Dense(84, activation="sigmoid"),
+        nn.Dense(10),
+    )
+    return net
+
+
+def segmentation():
+    """ResNet-18 with a head that tells two classes apart, pixel by pixel."""
+    net = nn.HybridSequential(prefix="")
+    net.add(vision.resnet18_v1(prefix="backbone_").features[:-1])
+    net.add(nn.Conv2D(64, 1, activation="relu"))
+    net.add(nn.HybridLambda(lambda F, x: F.UpSampling(x, scale=32, sample_type="nearest")))
+    net.add(nn.Conv2D(2, 3, padding=1))
+    return net
+
+
+NETWORKS = {  # name: its maker, and the shape of one image
+    "LeNet": (lenet, (1, 28, 28)),
+    "ResNet-50": (vision.resnet50_v1, (3, 224, 224)),
+    "VGG-16": (vision.vgg16, (3, 224, 224)),
+    "MobileNet-v2": (vision.mobilenet_v2_1_0, (3, 224, 224)),
+}
+WHOLE = {
+    "LeNet": NETWORKS["LeNet"],
+    "segmentation head on ResNet-18": (segmentation, (3, 128, 128)),
+    "MobileNet-v2": NETWORKS["MobileNet-v2"],
+}
+
+
+def same(c_i, c_o, k, size, **rest):
+    """A convolution that keeps height and width, of a square input."""
+    return ConvGeometry(c_o, k, padding=k // 2, in_channels=c_i, **rest), (size, size)
+
+
+CHOSEN = {
+    "filters": [
+        *(same(1, 1, k, size) for k, size in ((3, 128), (7, 256), (15, 256), (31, 128), (63, 256))),
+        same(3, 3, 15, 128),
+        same(3, 1, 5, 128),
+    ],
+    "heads": [
+        same(64, 3, 9, 64),
+        same(64, 2, 5, 64),
+        same(64, 1, 3, 64),
+        same(64, 3, 3, 128),
+        same(64, 4, 3, 64),
+        same(128, 4, 3, 32),
+        same(64, 21, 1, 64),
+    ],
+    "odd channels": [
+        same(64, 8, 3, 64),
+        same(64, 12, 3, 64),
+        same(128, 12, 3, 32),
+        same(18, 18, 3, 56),
+        same(36, 36, 3, 56),
+        same(72, 72, 3, 28),
+        same(33, 33, 3, 56, groups=33),
+        same(58, 58, 3, 28, groups=58),
+        same(128, 128, 3, 28, groups=32),
+    ],
+    "SSD heads": [
+        same(512, 4 * 21, 3, 38),
+        same(1024, 6 * 21, 3, 19),
+        same(512, 6 * 21, 3, 10),
+        same(256, 6 * 21, 3, 5),
+        same(512, 4 * 4, 3, 38),
+        same(1024, 6 * 4, 3, 19),
+    ],
+    "stems": [same(3, 64, 3, 224), same(3, 32, 3, 224), same(16, 96, 1, 112), same(64, 64, 3, 112)],
+    "the chapter": [
+        (ConvGeometry(1, 2, in_channels=2), (3, 3)),
+        (ConvGeometry(3, 2, in_channels=2), (3, 3)),
+        (ConvGeometry(2, 1, in_channels=3), (3, 3)),
+    ],
+}
+GROUPS = (*CHOSEN, *NETWORKS)
+
+
+def cases(groups=GROUPS):
+    """The cases of groups, each distinct convolution of a network once."""
+    for group in groups:
+        found = CHOSEN[group] if group in CHOSEN else _convolutions(*NETWORKS[group])
+        yield from (Case(group, geometry, size) for geometry, size in dict.fromkeys(found))
+
+
+def _convolutions(make, image):
+    net = make()
+    net.initialize(mx.init.Zero())
+    for layer in cost(net, (1, *image)).layers:
+        if layer.kind == "Conv2D":
+            yield layer.cost.geometry, layer.cost.input_shape[2:]
+
+
+def short(geometry, size):
+    """A convolution in a few characters."""
+    k = "x".join(map(str, geometry.kernel_size))
+    text = f"{geometry.in_channels}>{geometry.channels} {k} @{size[0]}"
+    if geometry.strides != (1, 1):
+        text += f" s{geometry.strides[0]}"
+    return text if geometry.groups == 1 else f"{text} g{geometry.groups}"

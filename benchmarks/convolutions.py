@@ -1,0 +1,185 @@
+"""How much faster the layer is than `nn.Conv2D`, on the machine that it runs on.
+
+Both are hybridized with static_alloc and static_shape, have the same parameters, and are timed in
+turn, call by call, on one core. The figures are ratios of medians; more than 1 is faster than
+`nn.Conv2D`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+from dataclasses import asdict
+from statistics import median
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import report
+from cases import GROUPS, WHOLE, cases, short
+from mxconv import MultiChannelConv2D, convert, cost
+from mxconv.algorithms import ALGORITHMS, unsupported
+from timing import MODES, in_turn, on_one_core, ratio
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, nd
+from mxnet.gluon import nn
+from tqdm import tqdm
+
+STATIC = dict(static_alloc=True, static_shape=True)
+STOCK = "nn.Conv2D"
+
+
+def main():
+    options = _arguments()
+    on_one_core()
+    peak = peak_products()
+    peer = Peer(options.torch) if options.torch else None
+    rows = []
+    # A batch of the filters would keep nn.Conv2D busy for minutes.
+    todo = [
+        (n, case)
+        for n in options.n
+        for case in cases(options.groups)
+        if n == 1 or case.group != "filters"
+    ]
+    for n, case in tqdm(todo, unit="convolution"):
+        rows += measure(case, n, options.algorithms, options.seconds, peak, peer)
+    todo = [(n, name) for n in options.n for name in options.networks]
+    nets = [measure_network(name, n, options.seconds) for n, name in tqdm(todo, unit="network")]
+    result = report.Report(rows, nets, peak, peer.version if peer else None)
+    print(result)
+    if options.docs:
+        result.write()
+
+
+def measure(case, n, algorithms, seconds, peak, peer):
+    """A row of figures for each algorithm that is for the case, with a batch of n."""
+    blocks = _blocks(case.geometry, algorithms)
+    x = nd.random.normal(shape=(n, case.geometry.in_channels, *case.size))
+    x.attach_grad()
+    for block in blocks.values():
+        block(x).wait_to_read()  # 'auto' decides, and knows before the graph is traced
+        block.hybridize(**STATIC)
+    times = {mode: in_turn(blocks, x, mode, seconds) for mode in MODES}
+    theirs = peer.medians(case.geometry, x.shape, seconds) if peer else {}
+    products = cost(case.geometry, x.shape).forward.multiplications
+    stock = blocks.pop(STOCK)
+    for name, block in blocks.items():
+        own = {mode: median(times[mode][name]) for mode in MODES}
+        yield {
+            "group": case.group,
+            "convolution": short(case.geometry, case.size),
+            "n": n,
+            "algorithm": block.chosen_algorithm,
+            **{mode: ratio(times[mode][name], times[mode][STOCK]) for mode in MODES},
+            "peak": products / own["inference"] / peak,
+            "error": _error(block, stock, x, case.geometry),
+            "torch": {mode: seconds / own[mode] for mode, seconds in theirs.items()},
+        }
+
+
+def measure_network(name, n, seconds):
+    """A row of figures for a whole network, as it is and with its convolutions converted."""
+    make, image = WHOLE[name]
+    blocks = {STOCK: make(), "auto": make()}
+    convert(blocks["auto"])
+    x = nd.random.normal(shape=(n, *image))
+    x.attach_grad()
+    for block in blocks.values():
+        block.initialize(mx.init.Xavier())
+        block(x).wait_to_read()
+        block.hybridize(**STATIC)
+    times = {mode: in_turn(blocks, x, mode, seconds) for mode in MODES}
+    ratios = {mode: ratio(times[mode]["auto"], times[mode][STOCK]) for mode in MODES}
+    return {"network": name, "n": n, **ratios}
+
+
+def peak_products():
+    """The products per second of the fastest matrix product there is, of 1024 x 1024 elements."""
+    square = nd.random.normal(shape=(1024, 1024))
+    product = nn.Dense(1024, use_bias=False, in_units=1024)
+    product.initialize()
+    product.hybridize(**STATIC)
+    return 1024**3 / min(in_turn({"": product}, square, "inference", 0.5)[""])
+
+
+class Peer:
+    """PyTorch in a process of its own, with whatever Python has it."""
+
+    def __init__(self, python):
+        script = os.path.join(os.path.dirname(__file__), "torch_peer.py")
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([python, script], **pipes)
+        self.version = self._answer()
+
+    def medians(self, geometry, shape, seconds):
+        """The median seconds of its faster layout, by mode."""
+        arguments = dict(
+            in_channels=geometry.in_channels,
+            out_channels=geometry.channels,
+            kernel_size=geometry.kernel_size,
+            stride=geometry.strides,
+            padding=geometry.padding,
+            groups=geometry.groups,
+        )
+        question = dict(arguments=arguments, shape=shape, seconds=seconds)
+        print(json.dumps(question), file=self.process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.process.args} has ended; has it torch?")
+        return json.loads(line)
+
+
+def _blocks(geometry, algorithms):
+    """`nn.Conv2D`, and the layer by each algorithm that is for the geometry; equal parameters."""
+    arguments = asdict(geometry)
+    del arguments["padding_mode"]
+    blocks = {STOCK: nn.Conv2D(**arguments)}
+    for name in algorithms:
+        if name == "auto" or not unsupported(name, geometry):
+            blocks[name] = MultiChannelConv2D(algorithm=name, **arguments)
+    for block in blocks.values():
+        block.initialize(mx.init.Normal(0.1))
+        block.weight.set_data(blocks[STOCK].weight.data())
+    return blocks
+
+
+def _error(block, stock, x, geometry):
+    """A block's error over that of `nn.Conv2D`, both in norm: the largest, of y, dx and dweight."""
+    exact = _blocks(geometry, ())[STOCK]
+    exact.cast("float64")
+    exact.weight.set_data(stock.weight.data())
+    expected = _results(exact, x.astype("float64"))
+    ours, theirs = (
+        [np.linalg.norm(actual - e) for actual, e in zip(_results(b, x), expected)]
+        for b in (block, stock)
+    )
+    return max(our / their for our, their in zip(ours, theirs))
+
+
+def _results(block, x):
+    x.attach_grad()
+    with autograd.record():
+        y = block(x)
+    y.backward(nd.cos(y).detach())  # any gradient that isn't constant
+    return [array.asnumpy().astype("float64") for array in (y, x.grad, block.weight.grad())]
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--groups", nargs="+", choices=GROUPS, default=GROUPS, help="of convolutions (all)")
+    add("--algorithms", nargs="+", choices=("auto", *ALGORITHMS), default=("auto",))
+    add("--networks", nargs="*", choices=WHOLE, default=tuple(WHOLE), help="whole ones (all)")
+    add("--n", nargs="+", type=int, default=(1, 16), help="images in a batch (1 and 16)")
+    add("--seconds", type=float, default=0.3, help="per figure, at least (%(default)s)")
+    add("--torch", metavar="PYTHON", help="a Python that has torch, to compare with")
+    add("--docs", action="store_true", help="write docs/benchmarks.md and the plot, with README.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
