@@ -6,6 +6,7 @@ RUN := $(VENV)/bin/python
 help:
 	@echo "make book    run the chapter and the examples, compare every output with the book's"
 	@echo "make test    run the tests"
+	@echo "make pythons run the tests on every Python from 3.8 to 3.12 that is installed, by nox"
 	@echo "make bench   measure the algorithms against nn.Conv2D on this machine"
 	@echo "make page    write examples/output/page.html, where every sum can be clicked"
 	@echo "make clean   remove $(VENV) and what building left"
@@ -19,6 +20,10 @@ bench: installed-examples
 	@$(RUN) benchmarks/convolutions.py $(ARGS)
 	@$(RUN) benchmarks/process.py
 
+pythons: installed-examples
+	@$(RUN) -m pip install --quiet --disable-pip-version-check nox
+	@$(RUN) -m nox $(ARGS)
+
 page: installed-examples
 	@$(RUN) examples/page.py
 
@@ -26,7 +31,7 @@ test: installed-test
 	@$(RUN) -m pytest $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .nox
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A make of its own, since making the environment anew removes the stamps that say what is in it.
@@ -43,4 +48,4 @@ $(VENV)/installed-%: setup.py requirements.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	@touch $@
 
-.PHONY: help bench book page test clean venv
+.PHONY: help bench book page pythons test clean venv

@@ -14,13 +14,12 @@ COLOURS = dict(zip(MODES, ("#1f6fb4", "#e0842c", "#3a8f4f")))
 TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
 MEANING = """\
-Measured on {machine}, one core, float32, in one run.
-The figures are times of `nn.Conv2D` over the layer's: more than 1 is faster. ± is half the distance
-between the quartiles over single calls. `inference` waits for the output, `read` for an operator
-that reads it, `training` for a forward and a backward pass. `peak` is the share of the fastest
-matrix product measured, {gflops:.0f} GFLOP/s, that the layer reaches in inference. `error` is the
-layer's error relative to float64, the worst of y, dx and dweight, over that of `nn.Conv2D`; 'direct'
-is the same operator and has the same."""
+Measured on {machine}, one core, float32, in one run. The figures are times of `nn.Conv2D` over the
+layer's: more than 1 is faster. ± is half the distance between the quartiles over single calls.
+`inference` waits for the output, `read` for an operator that reads it, `training` for a forward and
+a backward pass. `peak` is the share of the fastest matrix product measured, {gflops:.0f} GFLOP/s,
+that the layer reaches in inference. `errors` are the layer's errors relative to float64, of y, dx
+and dweight, over those of `nn.Conv2D`; 'direct' is the same operator and has the same."""
 TORCH = """\
 `torch` is the time of PyTorch {version}, in the faster of its two layouts and in a process of its
 own, over the layer's."""
@@ -45,13 +44,13 @@ class Report:
 
     def convolutions(self):
         """A line per convolution, size of batch and algorithm."""
-        titles = ("group", "convolution", "n", "algorithm", *MODES, "peak", "error")
+        titles = ("group", "convolution", "n", "algorithm", *MODES, "peak", "errors")
         lines = [
             (
                 *(row[title] for title in titles[:4]),
                 *(_with_spread(*row[mode]) for mode in MODES),
                 f"{100 * row['peak']:.0f} %",
-                "–" if row["error"] is None else f"{row['error']:.2f}",
+                " ".join(f"{error:.1f}" for error in row["errors"]) or "–",
                 *(f"{value:.2f}" for value in row["torch"].values()),
             )
             for row in self.rows

@@ -5,6 +5,7 @@ MXNet runs asynchronously and reports many mistakes only when a result is read; 
 Python, before anything is dispatched.
 """
 
+import math
 import numbers
 
 import numpy as np
@@ -15,15 +16,61 @@ from . import dtypes
 X_AXES = {2: "(h, w)", 3: "(c_i, h, w)"}
 K_AXES = {2: "(k_h, k_w)", 3: "(c_i, k_h, k_w)", 4: "(c_o, c_i, k_h, k_w)"}
 
+# MXNet's packages hold sizes in 32 bits, and refuse an array of as many elements as that counts to.
+LARGEST = 2**31 - 1
+MOST_ELEMENTS = LARGEST - 1
+
+
+def instance(name, value, kinds, expected):
+    """`value`, which has to be an instance of one of `kinds`; `expected` says so in words."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name} has the wrong type: expected {expected}, {_received(name, value)}")
+    return value
+
+
+def _received(name, value):
+    """The value as errors give it: arrays without their elements, which would fill the screen."""
+    if isinstance(value, (nd.NDArray, np.ndarray)):
+        return f"received {name}=<{_type(value)} of shape {value.shape}>"
+    return f"received {name}={value!r}"
+
+
+def _type(value):
+    return f"{type(value).__module__}.{type(value).__name__}"
+
+
+def _is_integer(value):
+    kind = type(value)
+    return kind is int or (issubclass(kind, numbers.Integral) and kind is not bool)
+
 
 def integer(name, value, minimum):
-    """`value` as an int of at least `minimum`; booleans and floats are refused."""
-    expected = f"expected an integer >= {minimum}, received {name}={value!r}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+    """`value` as an int from `minimum` to `LARGEST`; booleans and floats are refused."""
+    if not _is_integer(value):
+        expected = f"expected an integer >= {minimum}, {_received(name, value)}"
         raise TypeError(f"{name} has the wrong type: {expected}")
-    if value < minimum:
-        raise ValueError(f"{name} is out of range: {expected}")
+    if not minimum <= value <= LARGEST:
+        expected = f"integer >= {minimum}" if value < minimum else f"integer <= {LARGEST}"
+        raise ValueError(f"{name} is out of range: expected an {expected}, received {name}={value}")
     return int(value)
+
+
+def positive(name, value):
+    """`value`, a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} has the wrong type: expected a number, {_received(name, value)}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"expected {name} > 0 and finite, received {name}={value!r}")
+    return value
+
+
+def boolean(name, value):
+    """`value` as a bool; 0 and 1 are taken for one."""
+    if not isinstance(value, (bool, np.bool_)) and not (_is_integer(value) and value in (0, 1)):
+        raise TypeError(
+            f"{name} has the wrong type: expected True or False, {_received(name, value)}"
+        )
+    return bool(value)
 
 
 def pair(name, value, minimum):
@@ -48,17 +95,49 @@ def _two(name, value, expected):
         return value, value
     if len(value) != 2:
         raise ValueError(
-            f"{name} has the wrong length: expected {expected}, received {name}={value!r}"
+            f"{name} has the wrong length: expected {expected}, {_received(name, value)}"
         )
     return value
 
 
 def choice(name, value, allowed):
-    """`value`, which has to be one of `allowed`."""
-    if value not in allowed:
+    """`value`, which has to be one of `allowed`: strings, and it may be None."""
+    comparable = value is None or isinstance(value, str)  # an array would compare its elements
+    if not comparable or value not in allowed:
         options = ", ".join(repr(item) for item in allowed)
-        raise ValueError(f"{name} is unknown: expected one of {options}, received {name}={value!r}")
+        raise ValueError(f"{name} is unknown: expected one of {options}, {_received(name, value)}")
     return value
+
+
+def input_shape(value, axes="(batch, ...)", rank=None, any_batch=False):
+    """The shape of an input that isn't empty, as a tuple of `rank` ints, `axes` in words.
+
+    With `any_batch` the first may be None.
+    """
+    sizes = value if isinstance(value, (tuple, list)) else [None]
+    if any_batch and len(sizes) > 1 and sizes[0] is None:
+        sizes = sizes[1:]
+    if not all(map(_is_integer, sizes)):
+        raise TypeError(
+            f"input_shape has the wrong type: expected a tuple of integers, {axes}, "
+            f"{_received('input_shape', value)}"
+        )
+    received = f"received input_shape={value}"
+    if min(sizes, default=0) < 1 or len(value) != (rank or len(value)):
+        raise ValueError(f"expected a non-empty input of shape {axes}, {received}")
+    sizes = tuple(map(int, sizes))
+    indexable("the input", sizes, received)
+    return sizes if len(sizes) == len(value) else (None, *sizes)
+
+
+def indexable(what, shape, received):
+    """Refuse an array that MXNet can't index before anything is allocated for it."""
+    elements = math.prod(shape)
+    if elements > MOST_ELEMENTS:
+        raise ValueError(
+            f"{what} {shape} would have {elements} elements, MXNet indexes at most "
+            f"{MOST_ELEMENTS}, {received}"
+        )
 
 
 def ndarray(name, value):
@@ -66,8 +145,8 @@ def ndarray(name, value):
     if type(value) is not nd.NDArray:
         advice = "; call its as_nd_ndarray()" if isinstance(value, nd.NDArray) else ""
         raise TypeError(
-            f"{name} has the wrong type: expected an mxnet.nd.NDArray, received "
-            f"{type(value).__module__}.{type(value).__name__}{advice}"
+            f"{name} has the wrong type: expected an mxnet.nd.NDArray, received {_type(value)}"
+            f"{advice}"
         )
     return value
 
@@ -78,13 +157,13 @@ def initializer(name, value):
         try:
             init.create(value)
         except Exception as error:
-            raise ValueError(f"{name} is unknown to MXNet, received {name}={value!r}") from error
-    elif not (value is None or isinstance(value, init.Initializer)):
-        raise TypeError(
-            f"{name} has the wrong type: expected None, a name or an Initializer, received "
-            f"{name}={value!r}"
-        )
-    return value
+            raise ValueError(
+                f"{name} is unknown: expected None, an mxnet.init.Initializer or the name of one, "
+                f"such as 'xavier', received {name}={value!r}"
+            ) from error
+        return value
+    kinds = (type(None), init.Initializer)
+    return instance(name, value, kinds, "None, an mxnet.init.Initializer or the name of one")
 
 
 def operands(function, X, K, x_rank, k_rank):
@@ -92,10 +171,10 @@ def operands(function, X, K, x_rank, k_rank):
     ndarray("X", X)
     ndarray("K", K)
     received = f"received X.shape={X.shape}, K.shape={K.shape}"
-    if X.ndim != x_rank or K.ndim != k_rank:
+    if X.ndim != x_rank or K.ndim != k_rank or 0 in X.shape + K.shape:
         raise ValueError(
             f"{function}: expected X of shape {X_AXES[x_rank]} and K of shape {K_AXES[k_rank]}, "
-            f"{received}"
+            f"neither empty, {received}"
         )
     if k_rank > 2 and X.shape[0] != K.shape[-3]:
         raise ValueError(
@@ -132,13 +211,19 @@ def one_by_one(X, K):
         )
 
 
-def kernel(name, value):
-    """`value`, which has to be an NDArray of four axes that MXNet can convolve with."""
+def four_axes(name, value):
+    """`value`, which has to be an NDArray with the four axes of a kernel, none of them empty."""
     if ndarray(name, value).ndim != 4 or 0 in value.shape:
         raise ValueError(
-            f"{name} has the wrong shape: expected a kernel of shape {K_AXES[4]}, received "
-            f"{name}.shape={value.shape}"
+            f"{name} has the wrong shape: expected a non-empty kernel of shape {K_AXES[4]}, "
+            f"received {name}.shape={value.shape}"
         )
+    return value
+
+
+def kernel(name, value):
+    """`value`, which has to be an NDArray of four axes that MXNet can convolve with."""
+    four_axes(name, value)
     if not dtypes.has_matrix_product(value.dtype, value.context):
         raise TypeError(
             f"{name} has the wrong dtype: MXNet convolves float32 and float64, and float16 on a "

@@ -3,6 +3,13 @@
 import os
 from pathlib import Path
 
+from . import _checks
+
+
+def as_path(path):
+    """`path` as a `Path`; TypeError if it is neither a string nor a path."""
+    return Path(_checks.instance("path", path, (str, os.PathLike), "a str or Path"))
+
 
 def writable(path, suffixes):
     """`path` as a `Path` with one of `suffixes`, in a directory that exists.
@@ -14,10 +21,7 @@ def writable(path, suffixes):
     ValueError
         Another suffix, no such directory, or the path of a directory.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path has the wrong type: expected a str or Path, received path={path!r}")
-    path = Path(path)
-    received = f"received path={str(path)!r}"
+    path, received = as_path(path), f"received path={path!r}"
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"expected a path that ends in {' or '.join(suffixes)}, {received}")
     if not path.parent.is_dir():

@@ -156,16 +156,19 @@ def _geometry(name, layer):
         layer.weight.list_data()
     except DeferredInitializationError:
         raise ValueError(
-            f"{name} waits for its input channels: give in_channels, or run an input through it"
+            f"{name} waits for its input channels, received {layer!r}: give in_channels, or run an "
+            "input through it"
         ) from None
     except RuntimeError:
-        raise ValueError(f"{name} isn't initialized: call its initialize() first") from None
+        raise ValueError(
+            f"{name} isn't initialized, received {layer!r}: call its initialize() first"
+        ) from None
     return geometry_of(layer)
 
 
 def _same(what, first, second, error=ValueError):
     if first != second:
         raise error(
-            f"expected first and second to have the same {what}, received {first} for first and "
-            f"{second} for second"
+            f"expected first and second to have the same {what}, received {first!r} for first "
+            f"and {second!r} for second"
         )

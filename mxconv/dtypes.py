@@ -20,15 +20,15 @@ def as_dtype(value):
         Any other value.
     """
     dtype = None
-    if value is not None:  # which NumPy would take for float64
+    if isinstance(value, (str, type, np.dtype)):  # NumPy takes None, and what has a dtype, too
         try:
             dtype = BFLOAT16 if str(value) == "bfloat16" else np.dtype(value)
-        except TypeError:
+        except (TypeError, ValueError):
             pass
     if dtype is None or dtype not in CONVOLVED:
         names = ", ".join(repr(name_of(dtype)) for dtype in CONVOLVED)
         raise TypeError(
-            f"dtype is not one that MXNet convolves: expected {names}, received {value!r}"
+            f"dtype is not one that MXNet convolves: expected {names}, received dtype={value!r}"
         )
     return dtype
 

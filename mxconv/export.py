@@ -5,13 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import mxnet as mx
-from mxnet import sym
 from mxnet.gluon import HybridBlock
-from mxnet.util import is_np_array
 
 from . import _checks, dtypes
 from ._files import writable, write
-from .network import as_direct
+from .network import graph_of
 
 # The newest operator set that MXNet 1.9.1 translates to, and the file format that came with it.
 # Left alone, MXNet would label its operators with the newest set that the installed onnx knows.
@@ -42,8 +40,9 @@ def export_onnx(net, path, input_shape, dtype="float32"):
     ImportError
         There is no onnx, or one that MXNet can't use; the extra `mxconv[onnx]` holds one it can.
     TypeError, ValueError
-        A net that isn't a HybridBlock, a path that can't be written, parameters without values, a
-        shape or dtype that the network doesn't take, or an operator that MXNet doesn't translate.
+        A net that isn't a HybridBlock or can't be traced, a path that can't be written, parameters
+        without values, a shape or dtype that the network doesn't take, or an operator that MXNet
+        doesn't translate.
 
     Examples
     --------
@@ -53,8 +52,9 @@ def export_onnx(net, path, input_shape, dtype="float32"):
     """
     onnx = _onnx()
     path = writable(path, (".onnx",))
-    shape, dtype = _shape(input_shape), _dtype(dtype)
-    graph = _trace(net)
+    shape, dtype = _checks.input_shape(input_shape, any_batch=True), _dtype(dtype)
+    _checks.instance("net", net, HybridBlock, "a mxnet.gluon.HybridBlock")
+    graph = graph_of(net, net.forward)  # hooks on it stay out of a hybridized one's graph too
     values = _values(net, graph)
     _check_input(graph, values, shape, dtype)
     write(path, _translate(onnx, graph, values, shape, dtype).SerializeToString())
@@ -74,19 +74,6 @@ def _onnx():
     return onnx
 
 
-def _shape(value):
-    """A tuple of positive integers, where the first may be None."""
-    if not isinstance(value, (tuple, list)) or not value:
-        raise TypeError(
-            "input_shape has the wrong type: expected a tuple of integers, batch first, received "
-            f"input_shape={value!r}"
-        )
-    return tuple(
-        None if i == 0 and size is None else _checks.integer(f"input_shape[{i}]", size, 1)
-        for i, size in enumerate(value)
-    )
-
-
 def _dtype(value):
     dtype = dtypes.as_dtype(value)
     if dtype == dtypes.BFLOAT16:
@@ -97,19 +84,6 @@ def _dtype(value):
     return dtype
 
 
-def _trace(net):
-    """The network as a Symbol of the variable `data`, its layers as the operator `Convolution`."""
-    if not isinstance(net, HybridBlock):
-        raise TypeError(
-            f"net has the wrong type: expected a mxnet.gluon.HybridBlock, received net={net!r}"
-        )
-    data = sym.var("data")
-    with as_direct(net):
-        # `forward`, because hooks on the whole network stay out of a hybridized one's graph too
-        outputs = net.forward(data.as_np_ndarray() if is_np_array() else data)
-    return outputs if isinstance(outputs, sym.Symbol) else sym.Group(list(outputs))
-
-
 def _values(net, graph):
     """The parameters that the graph has, by name."""
     names = set(graph.list_inputs())
@@ -118,8 +92,9 @@ def _values(net, graph):
         return {p.name: p._reduce() for p in parameters}  # of all contexts, on the CPU
     except RuntimeError as error:
         raise ValueError(
-            f"{error}\nexpected a network whose parameters have values: call net.initialize() or "
-            "net.load_parameters(...), and net(x) once where input channels are deferred"
+            f"expected a network whose parameters have values, received a {type(net).__name__} "
+            "without: call net.initialize() or net.load_parameters(...), and net(x) once where "
+            "input channels are deferred"
         ) from error
 
 

@@ -40,7 +40,8 @@ def factor(kernel, length):
     Raises
     ------
     ValueError
-        A kernel of another rank, elements that aren't finite, or a length out of range.
+        A kernel of another rank or without elements, elements that aren't finite, or a length out
+        of range.
     TypeError
         A kernel that isn't an NDArray of floats, or a length that isn't an integer.
 
@@ -123,12 +124,19 @@ def _taps(kernel):
         raise TypeError(
             f"kernel has the wrong dtype: expected floats, received {dtypes.name_of(kernel.dtype)}"
         )
-    if kernel.ndim != 1 or not np.isfinite(kernel.asnumpy()).all():
+    if kernel.ndim != 1 or 0 in kernel.shape:
         raise ValueError(
-            "expected a kernel of shape (k,) with finite elements, received "
-            f"kernel={kernel.asnumpy().tolist()}"
+            "kernel has the wrong shape: expected a non-empty kernel of shape (k,), received "
+            f"kernel.shape={kernel.shape}"
         )
-    return kernel.asnumpy().astype(np.float64)
+    taps = kernel.asnumpy().astype(np.float64)
+    if not np.isfinite(taps).all():
+        first = np.argmin(np.isfinite(taps))
+        raise ValueError(
+            f"expected a kernel of finite elements, received kernel[{first}]={taps[first]} in one "
+            f"of shape {kernel.shape}"
+        )
+    return taps
 
 
 def _real_factors(taps):

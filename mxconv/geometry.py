@@ -2,16 +2,12 @@
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from math import prod
 from typing import Tuple, Union
 
 from . import _checks
 
 Size = Union[int, Tuple[int, int]]
 Margins = Union[str, Size, Tuple[Tuple[int, int], Tuple[int, int]]]
-
-# MXNet's packages index the elements of an array with 32 bits.
-MOST_ELEMENTS = 2**31 - 1
 
 # What MXNet's operator `Convolution` calls the fields that it has too.
 OPERATOR = {
@@ -25,6 +21,12 @@ OPERATOR = {
 }
 
 PADDING_MODES = ("zeros", "reflect", "edge", "circular")
+
+# The shape of an input, by its layout.
+AXES = {
+    "NCHW": "(batch, in_channels, height, width)",
+    "NHWC": "(batch, height, width, in_channels)",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class ConvGeometry:
     TypeError
         A value that isn't an integer, or a pair of them.
     ValueError
-        A value out of range, or channels that the groups don't divide.
+        A value out of range, channels that the groups don't divide, or a weight of more elements
+        than MXNet can index.
     """
 
     channels: int
@@ -79,10 +82,10 @@ class ConvGeometry:
         keep("dilation", _checks.pair("dilation", self.dilation, 1))
         keep("groups", _checks.integer("groups", self.groups, 1))
         keep("in_channels", _checks.integer("in_channels", self.in_channels, 0))
-        _checks.choice("layout", self.layout, ("NCHW", "NHWC"))
+        _checks.choice("layout", self.layout, tuple(AXES))
+        _checks.choice("padding_mode", self.padding_mode, (*PADDING_MODES, "replicate"))
         if self.padding_mode == "replicate":
             keep("padding_mode", "edge")
-        _checks.choice("padding_mode", self.padding_mode, PADDING_MODES)
         keep("padding", self._normal_padding())
         for name in ("channels", "in_channels"):
             if getattr(self, name) % self.groups:
@@ -90,11 +93,17 @@ class ConvGeometry:
                     f"{name} has to be divisible by groups, received "
                     f"{name}={getattr(self, name)}, groups={self.groups}"
                 )
+        self._check_weight(
+            self.in_channels or self.groups,  # the fewest that they can turn out to be
+            f"received channels={self.channels}, kernel_size={self.kernel_size}, "
+            f"in_channels={self.in_channels}, groups={self.groups}",
+        )
 
     def _normal_padding(self):
-        if self.padding == "valid":
+        name = self.padding if isinstance(self.padding, str) else None
+        if name == "valid":
             return (0, 0)
-        if self.padding == "same":
+        if name == "same":
             if self.strides != (1, 1):
                 raise ValueError(
                     "padding='same' expects strides of 1, because with others it would depend on "
@@ -157,9 +166,15 @@ class ConvGeometry:
 
         0 stands for channels that are unknown.
         """
-        c_i = (self.in_channels // self.groups,)
+        return self._weight_shape(self.in_channels)
+
+    def _weight_shape(self, in_channels):
+        c_i = (in_channels // self.groups,)
         after = c_i + self.kernel_size if self.layout == "NCHW" else self.kernel_size + c_i
         return (self.channels,) + after
+
+    def _check_weight(self, in_channels, received):
+        _checks.indexable("the weight", self._weight_shape(in_channels), received)
 
     @cached_property
     def window(self):
@@ -191,17 +206,16 @@ class ConvGeometry:
 
         Raises
         ------
+        TypeError
+            A shape that isn't a tuple of integers.
         ValueError
             A wrong rank or number of channels, an empty axis, a kernel larger than the padded
-            input, padding that the input is too small to fill, or an output of more elements than
-            MXNet can index.
+            input, padding that the input is too small to fill, or a weight, an output or a padded
+            input of more elements than MXNet can index.
         """
-        received = f"received an input of shape {tuple(input_shape)}"
-        if len(input_shape) != 4 or not all(size > 0 for size in input_shape):
-            axes = {"N": "batch", "C": "in_channels", "H": "height", "W": "width"}
-            expected = ", ".join(axes[axis] for axis in self.layout)
-            raise ValueError(f"expected a non-empty input of shape ({expected}), {received}")
-        n, c_i, h, w = self.in_order(input_shape)
+        input_shape = _checks.input_shape(input_shape, AXES[self.layout], rank=4)
+        received = f"received an input of shape {input_shape}"
+        n, c_i, *size = self.in_order(input_shape)
         axis = self.layout.index("C")
         if self.in_channels and c_i != self.in_channels:
             raise ValueError(
@@ -211,24 +225,27 @@ class ConvGeometry:
             raise ValueError(
                 f"expected channels on axis {axis} that groups={self.groups} divides, {received}"
             )
-        self._check_padding((h, w), received)
-        padded = self.padded_size((h, w))
+        if not self.in_channels:
+            self._check_weight(c_i, received)
+        o_h, o_w = self.output_size(size, received)
+        sizes = {"N": n, "C": self.channels, "H": o_h, "W": o_w}
+        shape = tuple(sizes[axis] for axis in self.layout)
+        received += f", padding={self.padding}"
+        _checks.indexable("the output", shape, received)
+        _checks.indexable("the padded input", (n, c_i, *self.padded_size(size)), received)
+        return shape
+
+    def output_size(self, size, received):
+        """Height and width of the output for those of an input; errors end with `received`."""
+        self._check_padding(size, received)
+        padded = self.padded_size(size)
         if any(size < window for size, window in zip(padded, self.window)):
             raise ValueError(
                 f"the kernel is larger than its padded input: kernel_size={self.kernel_size} with "
                 f"dilation={self.dilation} spans {self.window}, padding={self.padding} makes the "
                 f"input {padded}, {received}"
             )
-        o_h, o_w = ((p - k) // s + 1 for p, k, s in zip(padded, self.window, self.strides))
-        sizes = {"N": n, "C": self.channels, "H": o_h, "W": o_w}
-        shape = tuple(sizes[axis] for axis in self.layout)
-        elements = prod(shape)
-        if elements > MOST_ELEMENTS:
-            raise ValueError(
-                f"the output {shape} would have {elements} elements, MXNet indexes at most "
-                f"{MOST_ELEMENTS}, {received}"
-            )
-        return shape
+        return tuple((p - k) // s + 1 for p, k, s in zip(padded, self.window, self.strides))
 
     def _check_padding(self, size, received):
         """Mirrored or wrapped padding is made of the input, which has to be large enough."""

@@ -1,7 +1,9 @@
 """`MultiChannelConv2D`: check, run the algorithm, activate."""
 
-from mxnet import autograd, nd, np, sym
-from mxnet.gluon import nn
+from threading import RLock
+
+from mxnet import autograd, cpu, nd, np, sym
+from mxnet.gluon import ParameterDict, nn
 from mxnet.gluon.block import _BlockScope
 from mxnet.util import is_np_array
 
@@ -13,6 +15,9 @@ from .geometry import ConvGeometry
 
 NAMES = ("auto", *ALGORITHMS)
 ARRAYS = (nd.NDArray, np.ndarray)
+SHARED = (type(None), ParameterDict)
+
+PREPARING = RLock()  # what a layer does once; threads may come for it at the same time
 
 ACTIVATIONS = (None, "relu", "sigmoid", "softrelu", "softsign", "tanh")
 
@@ -106,8 +111,11 @@ class MultiChannelConv2D(nn.Conv2D):
         algorithm="auto",
         padding_mode="zeros",
         dtype="float32",
-        **kwargs,
+        *,
+        prefix=None,
+        params=None,
     ):
+        dtype = dtypes.as_dtype(dtype)
         geometry = ConvGeometry(
             channels=channels,
             kernel_size=kernel_size,
@@ -128,16 +136,17 @@ class MultiChannelConv2D(nn.Conv2D):
             geometry.groups,
             layout,
             _checks.choice("activation", activation, ACTIVATIONS),
-            use_bias,
+            _checks.boolean("use_bias", use_bias),
             _checks.initializer("weight_initializer", weight_initializer),
             _checks.initializer("bias_initializer", bias_initializer),
             geometry.in_channels,
-            **kwargs,
+            prefix=_checks.instance("prefix", prefix, (type(None), str), "None or a str"),
+            params=_checks.instance("params", params, SHARED, "None or a gluon.ParameterDict"),
         )
         self._kwargs["pad"] = geometry.padding
         self._geometry = geometry
         self._algorithm = _algorithm(algorithm, geometry)
-        if dtype != "float32":
+        if dtype.name != "float32":
             self.cast(dtype)
 
     @property
@@ -179,7 +188,7 @@ class MultiChannelConv2D(nn.Conv2D):
         """Check x and convolve it; an `mx.np` array gives an `mx.np` array."""
         if isinstance(x, sym.Symbol):
             return super().forward(x)
-        context = self._check(x)
+        x, context = self._check(x)
         numpy = is_np_array() or isinstance(x, np.ndarray)
         y = self._run(x.as_nd_ndarray(), context)
         if self.weight.dtype == dtypes.BFLOAT16 and not autograd.is_training():
@@ -196,7 +205,8 @@ class MultiChannelConv2D(nn.Conv2D):
             parameters = {name: p.data(context) for name, p in self._reg_params.items()}
             return self.hybrid_forward(nd, x, **parameters)
         if self._cached_op is None or self._callback is not None:
-            return super().forward(x)
+            with PREPARING:
+                return super().forward(x)
         arguments = self._cached_op_args  # pairs: (True, position) is x, (False, parameter)
         return self._cached_op(*(x if is_x else p.data(context) for is_x, p in arguments))
 
@@ -236,7 +246,7 @@ class MultiChannelConv2D(nn.Conv2D):
             parameter._finish_deferred_init()
 
     def _check(self, x):
-        """The context of x. Refuse what MXNet would only stumble over later; fix deferred channels.
+        """x and its context. Refuse what MXNet would only stumble over later; fix deferred channels.
 
         An input like the last one, for the same arrays of the weight, is not looked at again.
         """
@@ -248,14 +258,17 @@ class MultiChannelConv2D(nn.Conv2D):
         shape, dtype, context = x.shape, x.dtype, x.context
         arrays, *like = self._accepted
         if arrays is self.weight._data and like == [shape, dtype, context]:
-            return context
-        _checks.layer_input(shape, dtype, context, self.geometry, self.weight)
-        if not self.geometry.in_channels:
-            self.infer_shape(x)
-        if self._algorithm == "auto":
-            self._choose(shape, dtype, context)
-        self._accepted = (self.weight._data, shape, dtype, context)
-        return context
+            return x, context
+        if context.device_type == "cpu_shared":  # as the worker processes of a DataLoader give it
+            return self._check(x.as_in_context(cpu(context.device_id)))
+        with PREPARING:
+            _checks.layer_input(shape, dtype, context, self.geometry, self.weight)
+            if any(parameter._deferred_init for parameter in self._reg_params.values()):
+                self.infer_shape(x)
+            if self._algorithm == "auto":
+                self._choose(shape, dtype, context)
+            self._accepted = (self.weight._data, shape, dtype, context)
+        return x, context
 
     def _choose(self, shape, dtype, context):
         """Have the rule decide for 'auto', once for each dtype and device."""

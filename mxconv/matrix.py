@@ -4,11 +4,13 @@
 input stays as it is, and the kernel becomes a large sparse matrix.
 """
 
+from math import prod
+
 import numpy as np
 from mxnet import nd
 
 from . import _checks
-from .geometry import MOST_ELEMENTS, ConvGeometry
+from .geometry import ConvGeometry
 
 
 def toeplitz(K, input_shape, strides=1, padding=0, dilation=1):
@@ -22,8 +24,8 @@ def toeplitz(K, input_shape, strides=1, padding=0, dilation=1):
     ----------
     K : NDArray of shape (c_o, c_i, k_h, k_w)
     input_shape : tuple (c_i, h, w)
-    strides, padding, dilation : int or pair of int
-        As in `MultiChannelConv2D`.
+    strides, padding, dilation
+        As in `MultiChannelConv2D`, the padding being of zeros.
 
     Returns
     -------
@@ -44,27 +46,23 @@ def toeplitz(K, input_shape, strides=1, padding=0, dilation=1):
      [0. 0. 1. 2.]]
     <NDArray 3x4 @cpu(0)>
     """
-    if _checks.ndarray("K", K).ndim != 4:
-        raise ValueError(
-            f"toeplitz: expected K of shape (c_o, c_i, k_h, k_w), received K.shape={K.shape}"
-        )
-    c_o, c_i, *kernel = K.shape
+    c_o, c_i, *kernel = _checks.four_axes("K", K).shape
+    channels, *size = _checks.input_shape(input_shape, _checks.X_AXES[3], rank=3)
+    received = f"received K.shape={K.shape}, input_shape={input_shape}"
+    if channels != c_i:
+        raise ValueError(f"expected as many channels in K and in input_shape, {received}")
     geometry = ConvGeometry(c_o, kernel, strides, padding, dilation, in_channels=c_i)
-    output_size = geometry.output_shape((1, *input_shape))[2:]
-    elements = c_o * int(np.prod(output_size)) * int(np.prod(input_shape))
-    if elements > MOST_ELEMENTS:
-        raise ValueError(
-            f"toeplitz: the matrix would have {elements} elements, MXNet indexes at most "
-            f"{MOST_ELEMENTS}; received K.shape={K.shape}, input_shape={tuple(input_shape)}"
-        )
+    output_size = geometry.output_size(size, received)
+    shape = c_o * prod(output_size), c_i * prod(size)
+    _checks.indexable("the matrix", shape, received)
     rows, cols = (
         _selections(*sizes)
         for sizes in zip(
             output_size,
-            input_shape[1:],
+            size,
             geometry.kernel_size,
             geometry.strides,
-            geometry.padding,
+            geometry.margins,
             geometry.dilation,
         )
     )
@@ -77,9 +75,7 @@ def toeplitz(K, input_shape, strides=1, padding=0, dilation=1):
     return nd.array(matrix, dtype=K.dtype, ctx=K.context)
 
 
-def _selections(outputs, inputs, taps, stride, padding, dilation):
-    """Per tap, the matrix (outputs, inputs) of ones that picks the element each output meets."""
-    return [
-        np.eye(outputs * stride, inputs, a * dilation - padding, dtype=np.uint8)[::stride]
-        for a in range(taps)
-    ]
+def _selections(outputs, inputs, taps, stride, margin, dilation):
+    """Per tap, the boolean matrix (outputs, inputs) that picks the element each output meets."""
+    begins = stride * np.arange(outputs)[:, None] - margin[0]
+    return [begins + a * dilation == np.arange(inputs) for a in range(taps)]

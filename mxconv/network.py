@@ -9,7 +9,9 @@ import re
 import warnings
 from contextlib import contextmanager
 
+from mxnet import sym
 from mxnet.gluon import Block, HybridBlock, SymbolBlock, nn
+from mxnet.util import is_np_array
 
 from . import _checks
 from .algorithms import unsupported
@@ -180,12 +182,37 @@ def as_direct(net):
             layer._algorithm = algorithm
 
 
+def graph_of(net, call):
+    """What `call`, the network or its `forward`, makes of a Symbol named 'data', in one Symbol.
+
+    Layers are the operator `Convolution` in it.
+
+    Raises
+    ------
+    TypeError
+        A network that a Symbol can't pass through.
+    """
+    data = sym.var("data")
+    with as_direct(net):
+        try:
+            outputs = call(data.as_np_ndarray() if is_np_array() else data)
+            return sym.Group([output.as_nd_ndarray() for output in _flat(outputs)])
+        except Exception as error:  # whatever a block raises that expected an array
+            raise TypeError(
+                "expected a network of one input that can be hybridized, received a "
+                f"{type(net).__name__} that fails on a Symbol: {error}"
+            ) from error
+
+
+def _flat(outputs):
+    if isinstance(outputs, (list, tuple)):
+        return [item for output in outputs for item in _flat(output)]
+    return [outputs]
+
+
 def blocks(net):
     """Every block of a network once, itself among them."""
-    if not isinstance(net, Block):
-        raise TypeError(
-            f"net has the wrong type: expected a mxnet.gluon.Block, received net={net!r}"
-        )
+    _checks.instance("net", net, Block, "a mxnet.gluon.Block")
     blocks = []
     net.apply(blocks.append)
     return list(dict.fromkeys(blocks))
@@ -238,11 +265,7 @@ def _picks(where, layer):
         return True
     if callable(where):
         return where(layer)
-    if not isinstance(where, str):
-        raise TypeError(
-            "where has the wrong type: expected None, a regular expression or a callable, received "
-            f"where={where!r}"
-        )
+    _checks.instance("where", where, str, "None, a regular expression or a callable")
     try:
         return re.fullmatch(where, layer.name)
     except re.error as error:

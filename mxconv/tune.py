@@ -1,8 +1,6 @@
 """The algorithm of each layer by measurement, on one's own machine, network and input."""
 
 import json
-import math
-import numbers
 import os
 import platform
 import re
@@ -16,7 +14,7 @@ import mxnet as mx
 from mxnet import autograd, nd
 from mxnet.gluon import HybridBlock
 
-from . import _files, dtypes
+from . import _checks, _files, dtypes
 from .algorithms import unsupported
 from .layer import ARRAYS, NAMES, MultiChannelConv2D
 from .measure import fastest
@@ -103,7 +101,8 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     Raises
     ------
     TypeError
-        net isn't a Block, x isn't an array, or seconds isn't a number.
+        net isn't a Block, x isn't an array, seconds isn't a number, path isn't one, or training or
+        progress isn't a bool.
     ValueError
         A network without such layers or not initialized, an x that reaches none of them, seconds
         that aren't positive, or a path that can't be written. What the network itself raises for x
@@ -123,10 +122,9 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
             "x has the wrong type: expected an mxnet.nd.NDArray or an mxnet.np.ndarray, received "
             f"{type(x).__module__}.{type(x).__name__}"
         )
-    if isinstance(seconds, bool) or not isinstance(seconds, numbers.Real):
-        raise TypeError(f"seconds has the wrong type: expected a number, received {seconds!r}")
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"expected seconds > 0, received seconds={seconds!r}")
+    training = _checks.boolean("training", training)
+    _checks.positive("seconds", seconds)
+    _checks.boolean("progress", progress)
     path = None if path is None else _files.writable(path, (".json",))
     seen, traced = _inputs(net, names, x), _traced(net)
     kinds = {layer: (*_kind(layer, data), layer in traced) for layer, data in seen.items()}
@@ -144,7 +142,7 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
         row = (names[layer], layer.geometry, data.shape, layer.algorithm, chosen, gain, refused)
         rows.append(Row(*row))
         choices[layer] = chosen
-    tuning = Tuning(tuple(rows), bool(training), machine())
+    tuning = Tuning(tuple(rows), training, machine())
     if path is not None:
         _save(path, tuning)
     _apply(net, choices)
@@ -168,7 +166,7 @@ def load_tuning(net, path):
     Raises
     ------
     TypeError
-        net isn't a Block.
+        net isn't a Block, or path isn't one.
     ValueError
         A file that holds something else, or a layer in it that isn't in the network, has another
         geometry, or asks for an algorithm that is unknown or not for it. Nothing is changed then.
@@ -176,7 +174,7 @@ def load_tuning(net, path):
         A file that can't be read.
     """
     names = {name: layer for layer, name in _layers(net).items()}
-    path = Path(path)
+    path = _files.as_path(path)
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))["layers"]
         wanted = {name: (item["algorithm"], item["geometry"]) for name, item in saved.items()}
@@ -216,8 +214,9 @@ def _inputs(net, layers, x):
     for parameter in net.collect_params().values():
         if parameter._data is None and not parameter._deferred_init:
             raise ValueError(
-                f"expected a network whose parameters have values, received {parameter.name!r} "
-                "without: call net.initialize() or net.load_parameters(...)"
+                f"expected a network whose parameters have values, received a {type(net).__name__} "
+                f"with {parameter.name!r} without: call net.initialize() or "
+                "net.load_parameters(...)"
             )
     seen, hooks = {}, []
 

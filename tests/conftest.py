@@ -1,12 +1,37 @@
-"""Fixtures: the machine's contexts, seeds, and errors that stay in the test that made them."""
+"""Fixtures: the machine's contexts, seeds, and errors that stay in the test that made them.
+
+The environment variable HYPOTHESIS_PROFILE says how long the property tests look: 'ci' (otherwise)
+for a few examples that are the same in every run, 'long' for many new ones.
+"""
 
 import mxconv  # noqa: F401  (first: it readies NumPy for MXNet)
+
+import os
 
 import mxnet as mx
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 CONTEXTS = [mx.cpu(0), mx.cpu(1)] + [mx.gpu(i) for i in range(mx.context.num_gpus())]
+
+PROFILES = {
+    "ci": dict(max_examples=15, derandomize=True),
+    "long": dict(max_examples=300, print_blob=True),
+}
+# However slow a machine is, the same examples are to pass.
+PATIENT = dict(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def pytest_configure():
+    profile = os.environ.get("HYPOTHESIS_PROFILE", "ci")
+    if profile not in PROFILES:
+        raise pytest.UsageError(
+            f"expected HYPOTHESIS_PROFILE to be one of {', '.join(PROFILES)}, received {profile!r}"
+        )
+    for name, chosen in PROFILES.items():
+        settings.register_profile(name, **PATIENT, **chosen)
+    settings.load_profile(profile)
 
 
 @pytest.fixture(params=CONTEXTS, ids=str)

@@ -345,27 +345,27 @@ REFUSALS = {  # makes first and second, error, its words
     "layouts": (
         layers(dict(layout="NHWC")),
         ValueError,
-        "same layout, received NHWC for first and NCHW for second",
+        "same layout, received 'NHWC' for first and 'NCHW' for second",
     ),
     "uninitialized": (
         lambda: (MultiChannelConv2D(2, 1, in_channels=2), initialized(2, 1, in_channels=2)),
         ValueError,
-        "first isn't initialized: call its initialize",
+        "first isn't initialized, received MultiChannelConv2D.*: call its initialize",
     ),
     "deferred": (
         lambda: (initialized(2, 1, in_channels=2), initialized(2, 1)),
         ValueError,
-        "second waits for its input channels: give in_channels",
+        "second waits for its input channels, received Conv2D.*: give in_channels",
     ),
     "dtypes of layers": (
         layers(change=lambda second: second.cast("float64")),
         TypeError,
-        "same dtype, received float32 for first and float64 for second",
+        "same dtype, received 'float32' for first and 'float64' for second",
     ),
     "dtypes of kernels": (
         lambda: (nd.ones((1, 1, 1, 1)), nd.ones((1, 1, 1, 1), dtype="float64")),
         TypeError,
-        "same dtype, received float32 for first and float64 for second",
+        "same dtype, received 'float32' for first and 'float64' for second",
     ),
     "contexts of layers": (
         layers(change=lambda second: second.collect_params().reset_ctx(mx.cpu(1))),

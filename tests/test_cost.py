@@ -133,13 +133,13 @@ def test_channels_last_costs_the_same():
     "layer, input_shape, error, says",
     [
         (ConvGeometry(3, 2), (2, 3, 3), ValueError, r"batch, in_channels.*\(2, 3, 3\)"),
-        (ConvGeometry(3, 2), (1, 2, 0, 3), ValueError, r"input_shape\[2\]=0"),
-        (ConvGeometry(3, 2), (1, 2, 3.0, 3), TypeError, r"input_shape\[2\]=3.0"),
+        (ConvGeometry(3, 2), (1, 2, 0, 3), ValueError, r"non-empty.*input_shape=\(1, 2, 0, 3\)"),
+        (ConvGeometry(3, 2), (1, 2, 3.0, 3), TypeError, r"integers.*input_shape=\(1, 2, 3.0, 3\)"),
         (ConvGeometry(3, 2), 3, TypeError, "input_shape=3"),
         (nn.Conv2D(3, 2, in_channels=4), (1, 2, 3, 3), ValueError, "in_channels=4"),
         (MultiChannelConv2D(3, 4), (1, 2, 3, 3), ValueError, "larger than its padded input"),
         (nn.Dense(3, in_units=4), (1, 5), ValueError, r"input_shape=\(1, 5\)"),
-        ("resnet", (1, 2, 3, 3), TypeError, "builtins.str"),
+        ("resnet", (1, 2, 3, 3), TypeError, "layer='resnet'"),
         (ConvGeometry, (1, 2, 3, 3), TypeError, "expected a ConvGeometry"),
     ],
 )
@@ -381,7 +381,7 @@ def test_a_network_that_cannot_be_traced_is_refused(net):
     layer = MultiChannelConv2D(2, 3, algorithm="matmul")
     whole = nn.Sequential()
     whole.add(layer, net)
-    with pytest.raises(TypeError, match="Sequential can't be counted: expected .* hybridized"):
+    with pytest.raises(TypeError, match="expected .* hybridized, received a Sequential"):
         cost(whole, (1, 3, 5, 5))
     assert layer.algorithm == "matmul"
 

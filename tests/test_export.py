@@ -253,6 +253,11 @@ class Untranslated(nn.HybridBlock):
         return F.im2col(x, kernel=(2, 2))
 
 
+class NeedsArrays(nn.HybridBlock):
+    def forward(self, x):
+        return x[: x.shape[0]]
+
+
 class TranslatedInPart(nn.HybridBlock):
     def hybrid_forward(self, F, x):
         return x.reshape((-4, 1, -1, -3, 0))
@@ -264,9 +269,13 @@ class TranslatedInPart(nn.HybridBlock):
         (nn.Sequential(), (2, 4, 5, 5), "float32", TypeError, "HybridBlock.*Sequential"),
         (MultiChannelConv2D(3, 3), (2, 4, 5, 5), "float32", ValueError, "initialize"),
         (layer_4_to_3(), 4, "float32", TypeError, "input_shape=4"),
-        (layer_4_to_3(), (), "float32", TypeError, r"input_shape=\(\)"),
-        (layer_4_to_3(), (2, 4, 5, None), "float32", TypeError, r"input_shape\[3\]=None"),
-        (layer_4_to_3(), (2, 4, 5, 0), "float32", ValueError, r"input_shape\[3\]=0"),
+        (layer_4_to_3(), (), "float32", ValueError, r"input_shape=\(\)"),
+        (layer_4_to_3(), (None,), "float32", TypeError, r"input_shape=\(None,\)"),
+        (layer_4_to_3(), (2, 4, 5, None), "float32", TypeError, r"input_shape=\(2, 4, 5, None\)"),
+        (layer_4_to_3(), (2, 4, 5, 0), "float32", ValueError, r"input_shape=\(2, 4, 5, 0\)"),
+        (layer_4_to_3(), (None, 4, 5, -1), "float32", ValueError, r"\(None, 4, 5, -1\)"),
+        (layer_4_to_3(), (None, 4, 2**16, 2**16), "float32", ValueError, "indexes at most"),
+        (NeedsArrays(), (2, 4, 5, 5), "float32", TypeError, "received a NeedsArrays that fails"),
         (layer_4_to_3(), (2, 4, 5), "float32", ValueError, r"input_shape=\(2, 4, 5\)"),
         (layer_4_to_3(), (2, 5, 5, 5), "float32", ValueError, r"input_shape=\(2, 5, 5, 5\)"),
         (layer_4_to_3(), (None, 4, 2, 5), "float32", ValueError, r"input_shape=\(None, 4, 2, 5\)"),

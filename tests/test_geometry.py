@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
-from mxnet import sym
+from mxnet import nd, sym
 
 from mxconv import ConvGeometry
 
@@ -136,6 +136,10 @@ BAD_ARGUMENTS = [  # argument, value, error
     ("in_channels", 3.0, TypeError),
     ("layout", "NHCW", ValueError),
     ("layout", 4, ValueError),
+    ("channels", 2**31, ValueError),
+    ("strides", 2**63, ValueError),
+    ("padding", ((0, 0), (0, 2**31)), ValueError),
+    ("padding_mode", None, ValueError),
 ]
 
 
@@ -159,6 +163,37 @@ def test_groups_divide_both_channel_counts(counts):
         ConvGeometry(kernel_size=3, groups=3, **counts)
 
 
+@pytest.mark.parametrize("name", ["channels", "strides", "padding", "layout", "padding_mode"])
+@pytest.mark.parametrize("array", [np.ones((2, 3)), nd.ones((2, 3))], ids=["NumPy", "MXNet"])
+def test_an_array_is_named_by_its_type_and_shape(name, array):
+    with pytest.raises((TypeError, ValueError), match=f"{name}=<.*[aA]rray of shape .2, 3.>$"):
+        ConvGeometry(**{"channels": 4, "kernel_size": 3, name: array})
+
+
+def test_a_weight_that_mxnet_cannot_index():
+    most = ConvGeometry(2**16, 1, groups=2, in_channels=2**16 - 2)  # one array of 2^31 - 2^16
+    assert most.weight_shape == (2**16, 2**15 - 1, 1, 1)
+    with pytest.raises(ValueError, match=r"weight \(65536, 32768, 1, 1\).*in_channels=65536"):
+        ConvGeometry(2**16, 1, groups=2, in_channels=2**16)
+    deferred = ConvGeometry(2**16, 1, groups=2)
+    with pytest.raises(ValueError, match=r"weight .*MXNet indexes at most.*\(1, 65536, 1, 1\)"):
+        deferred.output_shape((1, 2**16, 1, 1))
+    with pytest.raises(ValueError, match=r"weight \(4, 1, 65536, 65536\).*in_channels=0"):
+        ConvGeometry(4, 2**16)
+
+
+@pytest.mark.parametrize("shape", [None, 4, "nchw", (1, 2, 8.0, 8), (1, 2, None, 8), (True,) * 4])
+def test_a_shape_that_is_none(shape):
+    with pytest.raises(TypeError, match="tuple of integers, .batch, in_channels") as caught:
+        ConvGeometry(4, 3).output_shape(shape)
+    assert f"input_shape={shape!r}" in str(caught.value)
+
+
+def test_a_shape_is_a_list_or_of_numpys_integers_too():
+    for shape in ([1, 2, 8, 8], tuple(np.array([1, 2, 8, 8]))):
+        assert ConvGeometry(4, 3).output_shape(shape) == (1, 4, 6, 6)
+
+
 @pytest.mark.parametrize(
     "shape, says",
     [
@@ -169,7 +204,9 @@ def test_groups_divide_both_channel_counts(counts):
         ((1, 3, 8, 8), "expected in_channels=2 channels"),
         ((1, 2, 1, 8), "larger than its padded input"),
         ((1, 2, 8, 1), "larger than its padded input"),
-        ((2**20, 2, 2**6, 2**6), "MXNet indexes at most"),
+        ((150000, 2, 64, 64), "the output .*MXNet indexes at most"),
+        ((2**20, 2, 2**6, 2**6), "the input .*MXNet indexes at most"),
+        ((1, 2, 2**63, 8), "the input .*MXNet indexes at most"),
     ],
 )
 def test_bad_inputs_are_shown(shape, says):
@@ -177,6 +214,12 @@ def test_bad_inputs_are_shown(shape, says):
     with pytest.raises(ValueError, match=says) as caught:
         geometry.output_shape(shape)
     assert str(shape) in str(caught.value)
+
+
+def test_a_padded_input_that_mxnet_cannot_index():
+    geometry = ConvGeometry(1, 1, strides=2**20, padding=((0, 2**20), (0, 2**20)))
+    with pytest.raises(ValueError, match=r"padded input .*MXNet .*\(1, 1, 2, 2\), padding=\(\(0"):
+        geometry.output_shape((1, 1, 2, 2))
 
 
 def test_an_input_whose_channels_the_groups_do_not_divide():

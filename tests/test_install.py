@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import mxconv
 from mxconv import _compat
 
 ROOT = Path(__file__).resolve().parents[1]
+BUILD = {"wheel": ["bdist_wheel"], "sdist": ["sdist"]}
 PYTHONS = ["3.8", "3.9", "3.10", "3.11", "3.12"]
-EXTRAS = ["plot", "examples", "gluoncv", "onnx", "test"]
+EXTRAS = ["plot", "examples", "gluoncv", "onnx", "test", "test-plain"]
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +118,54 @@ def test_source_distribution_is_complete(egg_info):
         "examples/expected/cell_1.txt",
         "mxconv/reference.py",
     } <= files
+
+
+USE = """
+import sys
+from pathlib import Path
+import mxconv
+from mxconv import draw
+from mxnet import nd
+assert Path(sys.argv[1]) in Path(mxconv.__file__).parents, mxconv.__file__
+layer = mxconv.MultiChannelConv2D(1, kernel_size=2, use_bias=False)
+layer.initialize("ones")
+X = nd.array([[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
+print(layer(X.expand_dims(0)).asnumpy().tolist())
+print(draw.page(X, nd.ones((1, 2, 2, 2)), "page.html"))
+"""
+
+
+def run(*command, cwd):
+    done = subprocess.run(
+        command,
+        cwd=str(cwd),
+        timeout=300,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_what_is_built_can_be_installed_and_used(kind, tmp_path):
+    """Away from the checkout, with the packages that are here."""
+    ours = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "output")
+    shutil.copytree(str(ROOT), str(tmp_path / "source"), ignore=ours)
+    run(sys.executable, "setup.py", "-q", *BUILD[kind], "-d", "..", cwd=tmp_path / "source")
+    shutil.rmtree(str(tmp_path / "source"))
+    (built,) = tmp_path.glob("mxconv-*.*")
+    offline = ["--no-deps", "--no-index", "--no-build-isolation"]
+    target = tmp_path / "installed"
+    run(
+        *(sys.executable, "-m", "pip", "install", *offline, "--target", str(target), str(built)),
+        cwd=tmp_path,
+    )
+    code = f"import sys; sys.path.insert(0, {str(target)!r}){USE}"
+    printed = run(sys.executable, "-I", "-c", code, str(target), cwd=tmp_path)
+    assert "[[[[20.0, 28.0], [44.0, 52.0]]]]" in printed
+    assert "<script>" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 REAL = 'exec "%s" "$@"' % sys.executable

@@ -302,8 +302,8 @@ BAD_ARGUMENTS = [  # what the constructor refuses beyond test_geometry's table
     (dict(padding_mode="wrap"), ValueError, "padding_mode='wrap'"),
     (dict(padding="full"), ValueError, "padding='full'"),
     (dict(padding="same", strides=2), ValueError, r"strides of 1.*strides=\(2, 2\)"),
-    (dict(dtype="int32"), TypeError, "expected 'float16', .*'bfloat16', received 'int32'"),
-    (dict(dtype="fp32"), TypeError, "received 'fp32'"),
+    (dict(dtype="int32"), TypeError, "expected 'float16', .*'bfloat16', received dtype='int32'"),
+    (dict(dtype="fp32"), TypeError, "received dtype='fp32'"),
     (dict(groups=0), ValueError, "groups=0"),
     (dict(padding=-1), ValueError, "padding=-1"),
     (dict(strides=0), ValueError, "strides=0"),
@@ -311,6 +311,13 @@ BAD_ARGUMENTS = [  # what the constructor refuses beyond test_geometry's table
     (dict(weight_initializer="glorot"), ValueError, "weight_initializer='glorot'"),
     (dict(bias_initializer=0), TypeError, "bias_initializer=0"),
     (dict(stride=2), TypeError, "stride"),
+    (dict(op_name="Deconvolution"), TypeError, "op_name"),
+    (dict(dtype=nd.ones(2)), TypeError, "received dtype="),
+    (dict(use_bias="no"), TypeError, "expected True or False, received use_bias='no'"),
+    (dict(use_bias=2), TypeError, "use_bias=2"),
+    (dict(prefix=3), TypeError, "expected None or a str, received prefix=3"),
+    (dict(params={}), TypeError, "gluon.ParameterDict, received params={}"),
+    (dict(kernel_size=2**16), ValueError, r"the weight \(4, 1, 65536, 65536\) would have"),
 ]
 
 
@@ -318,6 +325,12 @@ BAD_ARGUMENTS = [  # what the constructor refuses beyond test_geometry's table
 def test_bad_arguments(arguments, error, says):
     with pytest.raises(error, match=says):
         MultiChannelConv2D(**{"channels": 4, "kernel_size": 3, **arguments})
+
+
+@pytest.mark.parametrize("yes, no", [(True, False), (np.bool_(True), np.bool_(False)), (1, 0)])
+def test_use_bias_is_a_truth_value(yes, no):
+    assert MultiChannelConv2D(4, 3, use_bias=yes).bias is not None
+    assert MultiChannelConv2D(4, 3, use_bias=no).bias is None
 
 
 def test_bad_arguments_do_not_kill_the_process():

@@ -16,6 +16,9 @@ CASES = [  # c_o, c_i, (k_h, k_w), (h, w), strides, padding, dilation
     (2, 1, (2, 3), (6, 7), 1, (0, 2), (3, 2)),
     (1, 2, (5, 5), (3, 4), 2, 2, 1),
     (1, 1, (1, 1), (3, 3), 4, 2, 1),
+    (2, 1, (2, 3), (4, 5), (2, 1), ((0, 1), (2, 0)), (1, 2)),
+    (1, 2, (3, 2), (4, 4), 1, "same", 1),
+    (1, 1, (2, 2), (3, 3), 2**31 - 1, 0, 1),
 ]
 
 
@@ -79,9 +82,11 @@ def test_dtype_and_context_are_those_of_the_kernel(ctx, dtype):
     "K, input_shape, error, says",
     [
         (nd.ones((2, 2)), (1, 3, 3), ValueError, r"\(c_o, c_i, k_h, k_w\).*\(2, 2\)"),
+        (nd.ones((1, 1, 2, 2)), (3, 3), ValueError, r"\(c_i, h, w\).*input_shape=\(3, 3\)"),
+        (nd.ones((1, 1, 2, 2)), 9, TypeError, "tuple of integers.*input_shape=9"),
         (np.ones((1, 1, 2, 2)), (1, 3, 3), TypeError, "NDArray.*numpy.ndarray"),
-        (nd.ones((1, 2, 2, 2)), (1, 3, 3), ValueError, r"in_channels=2.*\(1, 1, 3, 3\)"),
-        (nd.ones((1, 1, 4, 2)), (1, 3, 3), ValueError, r"kernel is larger.*\(1, 1, 3, 3\)"),
+        (nd.ones((1, 2, 2, 2)), (1, 3, 3), ValueError, r"as many channels.*\(1, 3, 3\)"),
+        (nd.ones((1, 1, 4, 2)), (1, 3, 3), ValueError, r"kernel is larger.*=\(1, 3, 3\)"),
         (nd.ones((1, 1, 1, 1)), (1, 300, 300), ValueError, "8100000000 elements.*indexes at most"),
     ],
 )

@@ -153,6 +153,27 @@ BAD = [  # function, X, K, the error, what its message has to say
 ]
 
 
+def empty(*shape):
+    with mx.util.np_shape(True):
+        return mx.np.ones(shape).as_nd_ndarray()
+
+
+@pytest.mark.parametrize(
+    "function, x, k",
+    [
+        (corr2d, X[0], empty(0, 2)),
+        (corr2d, X[0], empty(2, 0)),
+        (corr2d_multi_in, empty(0, 3, 3), empty(0, 2, 2)),
+        (corr2d_multi_in_out, X, empty(0, 2, 2, 2)),
+        (corr2d_multi_in_out_1x1, X, empty(0, 2, 1, 1)),
+    ],
+)
+def test_empty_operands_are_refused_with_their_shapes(function, x, k):
+    with pytest.raises(ValueError, match="neither empty") as caught:
+        function(x, k)
+    assert f"X.shape={x.shape}, K.shape={k.shape}" in str(caught.value)
+
+
 @pytest.mark.parametrize("function, x, k, error, says", BAD)
 def test_bad_input_is_refused_at_the_call(function, x, k, error, says):
     with pytest.raises(error) as caught:

@@ -395,8 +395,13 @@ def test_what_is_refused(tmp_path):
     for seconds in (True, "1"):
         with pytest.raises(TypeError, match="seconds has the wrong type"):
             tune(net, x, seconds=seconds)
-    with pytest.raises(ValueError, match="ends in .json"):
-        tune(net, x, path=tmp_path / "tuning.txt")
+    for name in ("training", "progress"):
+        with pytest.raises(TypeError, match=f"expected True or False, received {name}='no'"):
+            tune(net, x, **{name: "no"})
+    for path in (tmp_path / "tuning.txt", ""):
+        with pytest.raises(ValueError, match="ends in .json") as caught:
+            tune(net, x, path=path)
+        assert f"received path={path!r}" in str(caught.value)
     with pytest.raises(ValueError, match=r"weight' without: call net.initialize\(\)"):
         tune(MultiChannelConv2D(2, 3), x)
     assert state(net) == before
@@ -500,6 +505,8 @@ def test_a_corrupt_file_changes_nothing(winner, tmp_path):
     path.write_bytes(b"\xff")
     with pytest.raises(ValueError, match="that mxconv.tune has saved"):
         load_tuning(twin, path)
+    with pytest.raises(TypeError, match="expected a str or Path, received path=None"):
+        load_tuning(twin, None)
     with pytest.raises(FileNotFoundError):
         load_tuning(twin, tmp_path / "none.json")
     assert state(twin) == before

@@ -23,7 +23,17 @@ OPERATOR = "mxconv_fourier"
 
 def fourier(F, x, weight, bias, geometry):
     """Convolve among frequencies; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
-    return add_bias(F, F.Custom(x, weight, op_type=OPERATOR, **geometry.attributes), bias)
+    y = F.Custom(_plain(x), _plain(weight), op_type=OPERATOR, **geometry.attributes)
+    return add_bias(F, _plain(y), bias)
+
+
+def _plain(x):
+    """A copy of x in the plain layout, and of its gradient.
+
+    In MXNet 1.9.1 an operator of one's own can read an array that oneDNN has left in another layout
+    before it is converted. Arithmetic doesn't help: in a graph it may happen in place.
+    """
+    return x.slice_axis(axis=0, begin=0, end=None)
 
 
 class Fourier(operator.CustomOp):

@@ -67,21 +67,11 @@ def cost(layer, input_shape):
     >>> cell_5.forward.multiplications, cell_5.forward.additions
     (96, 84)
     """
-    if not isinstance(input_shape, (tuple, list)):
-        raise TypeError(
-            "input_shape has the wrong type: expected a tuple of integers, received "
-            f"input_shape={input_shape!r}"
-        )
-    input_shape = tuple(
-        _checks.integer(f"input_shape[{axis}]", size, 1) for axis, size in enumerate(input_shape)
-    )
+    kinds = (ConvGeometry, Block)
+    _checks.instance("layer", layer, kinds, "a ConvGeometry, a convolution or another gluon.Block")
+    input_shape = _checks.input_shape(input_shape)
     if isinstance(layer, ConvGeometry):
         return convolution_cost(layer, input_shape)
     if isinstance(layer, nn.Conv2D):
         return layer_cost(layer, input_shape)
-    if isinstance(layer, Block):
-        return network_cost(layer, input_shape)
-    raise TypeError(
-        "expected a ConvGeometry, a convolution or another gluon.Block, received "
-        f"{type(layer).__module__}.{type(layer).__name__}"
-    )
+    return network_cost(layer, input_shape)

@@ -10,10 +10,9 @@ from ast import literal_eval
 from collections import defaultdict
 from typing import NamedTuple
 
-from mxnet import MXNetError, sym
-from mxnet.util import is_np_array
+from mxnet import MXNetError
 
-from ..network import as_direct
+from ..network import graph_of
 
 
 class Node(NamedTuple):
@@ -37,7 +36,7 @@ def trace(net, input_shape):
     ValueError
         An input shape that it can't take.
     """
-    entries = _outputs(net).get_internals()
+    entries = graph_of(net, net).get_internals()
     try:
         _, shapes, _ = entries.infer_shape(data=input_shape)
     except MXNetError as error:
@@ -62,26 +61,6 @@ def trace(net, input_shape):
         for i, node in enumerate(nodes)
         if node["op"] != "null"
     ]
-
-
-def _outputs(net):
-    """What the network makes of a Symbol named 'data', all outputs in one Symbol."""
-    data = sym.var("data")
-    with as_direct(net):
-        try:
-            outputs = net(data.as_np_ndarray() if is_np_array() else data)
-            return sym.Group([output.as_nd_ndarray() for output in _flat(outputs)])
-        except Exception as error:  # whatever a block raises that expected an array
-            raise TypeError(
-                f"{type(net).__name__} can't be counted: expected a network of one input that can "
-                f"be hybridized, received one that fails on a Symbol: {error}"
-            ) from error
-
-
-def _flat(outputs):
-    if isinstance(outputs, (list, tuple)):
-        return [item for output in outputs for item in _flat(output)]
-    return [outputs]
 
 
 def _value(text):
