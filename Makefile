@@ -6,6 +6,8 @@ RUN := $(VENV)/bin/python
 help:
 	@echo "make book    run the chapter and the examples, compare every output with the book's"
 	@echo "make test    run the tests"
+	@echo "make lint    have ruff and mypy look at the code"
+	@echo "make cover   run the tests and list the lines and branches that they don't reach"
 	@echo "make pythons run the tests on every Python from 3.8 to 3.12 that is installed, by nox"
 	@echo "make bench   measure the algorithms against nn.Conv2D on this machine"
 	@echo "make page    write examples/output/page.html, where every sum can be clicked"
@@ -18,7 +20,17 @@ book: installed-examples
 
 bench: installed-examples
 	@$(RUN) benchmarks/convolutions.py $(ARGS)
+	@$(RUN) benchmarks/calls.py
 	@$(RUN) benchmarks/process.py
+	@$(RUN) benchmarks/bad_input.py
+
+lint: installed-lint
+	@$(RUN) -m ruff check
+	@$(RUN) -m ruff format --check
+	@$(RUN) -m mypy mxconv
+
+cover: installed-test installed-lint
+	@$(RUN) -m pytest --cov --cov-report=term $(ARGS)
 
 pythons: installed-examples
 	@$(RUN) -m pip install --quiet --disable-pip-version-check nox
@@ -48,4 +60,4 @@ $(VENV)/installed-%: setup.py requirements.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	@touch $@
 
-.PHONY: help bench book page pythons test clean venv
+.PHONY: help bench book cover lint page pythons test clean venv

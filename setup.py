@@ -29,6 +29,7 @@ test_plain = (
     + ["setuptools>=40.8", "wheel"]  # the tests of setup.py run it
 )
 test = test_plain + gluoncv + onnx
+lint = ["ruff>=0.12,<0.18", "mypy>=1.8", "pytest-cov>=4"]
 
 setup(
     name="mxconv",
@@ -48,6 +49,7 @@ setup(
         "examples": numpy + examples,
         "gluoncv": numpy + gluoncv,
         "onnx": numpy + onnx,
+        "lint": numpy + lint,
         "test": numpy + test,
         "test-plain": numpy + test_plain,  # for a NumPy older than ONNX and GluonCV want
     },

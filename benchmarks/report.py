@@ -19,7 +19,7 @@ layer's: more than 1 is faster. ± is half the distance between the quartiles ov
 `inference` waits for the output, `read` for an operator that reads it, `training` for a forward and
 a backward pass. `peak` is the share of the fastest matrix product measured, {gflops:.0f} GFLOP/s,
 that the layer reaches in inference. `errors` are the layer's errors relative to float64, of y, dx
-and dweight, over those of `nn.Conv2D`; 'direct' is the same operator and has the same."""
+and dweight, over those of `nn.Conv2D`; 'direct' and 'blocked' are the same operator."""
 TORCH = """\
 `torch` is the time of PyTorch {version}, in the faster of its two layouts and in a process of its
 own, over the layer's."""
@@ -124,8 +124,10 @@ class Report:
 def put_into_readme(name, text):
     """Replace what stands in README.md between the marks of a name."""
     path = ROOT / "README.md"
-    between = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
-    content, times = between.subn(lambda _: f"\n{text}\n\n", path.read_text(encoding="utf-8"))
+    marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    content, times = marked.subn(
+        lambda marks: f"{marks[1]}\n{text}\n\n{marks[2]}", path.read_text(encoding="utf-8")
+    )
     if times != 1:
         raise ValueError(f"expected one <!-- {name} --> in {path}, found {times}")
     path.write_text(content, encoding="utf-8")

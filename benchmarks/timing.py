@@ -35,14 +35,18 @@ def call(block, x, mode):
 
 
 def in_turn(blocks, x, mode, seconds):
-    """The times of each block (a dict by name), after two calls of each that don't count."""
+    """The times of each block (a dict by name), after two calls of each that don't count.
+
+    Every other turn goes the other way round, so that none always comes after the same one.
+    """
     for block in blocks.values():
         call(block, x, mode), call(block, x, mode)
-    times = {name: [] for name in blocks}
+    times, order = {name: [] for name in blocks}, list(blocks)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or min(map(len, times.values())) < FEWEST:
-        for name, block in blocks.items():
-            times[name].append(call(block, x, mode))
+        for name in order:
+            times[name].append(call(blocks[name], x, mode))
+        order.reverse()
     return times
 
 

@@ -16,6 +16,7 @@ from .reference import (
     corr2d_multi_in_out_1x1,
 )
 from .rounding import rounding_bound
+from .storage import load_parameters, save_parameters
 from .tune import load_tuning, tune
 
 __version__ = "0.1.0"
@@ -33,9 +34,11 @@ __all__ = [
     "decompose",
     "export_onnx",
     "factor",
+    "load_parameters",
     "load_tuning",
     "revert",
     "rounding_bound",
+    "save_parameters",
     "set_algorithm",
     "toeplitz",
     "tune",

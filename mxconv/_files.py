@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from threading import get_ident
 
 from . import _checks
 
@@ -33,7 +34,8 @@ def writable(path, suffixes):
 
 def write(path, data):
     """Write bytes to `path`: a reader sees the old file or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    path = path.resolve()  # behind a link
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
     try:
         beside.write_bytes(data)
         os.replace(beside, path)

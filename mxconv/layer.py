@@ -17,7 +17,8 @@ NAMES = ("auto", *ALGORITHMS)
 ARRAYS = (nd.NDArray, np.ndarray)
 SHARED = (type(None), ParameterDict)
 
-PREPARING = RLock()  # what a layer does once; threads may come for it at the same time
+# For what a layer does once, and for traced graphs: in MXNet they can't be called by two at a time.
+ONE_THREAD = RLock()
 
 ACTIVATIONS = (None, "relu", "sigmoid", "softrelu", "softsign", "tanh")
 
@@ -56,12 +57,13 @@ class MultiChannelConv2D(nn.Conv2D):
         As in every Gluon layer.
     in_channels : int
         Input channels, c_i; 0 to take them from the first input.
-    algorithm : {'auto', 'direct', 'matmul', 'definition', 'align', 'tile', 'pixels'}
+    algorithm : 'auto' or one of `mxconv.algorithms.NAMES`
         How to compute it; all give the same results up to rounding. 'direct' is MXNet's operator,
-        'matmul' is im2col and a matrix product, 'definition' runs the chapter's functions. The
-        others are faster than 'direct' for some geometries; their modules say which, and 'auto'
-        runs them where they clearly are, see `chosen_algorithm`. A layer that waits for its input
-        channels inside a hybridized network is traced as 'direct'.
+        'matmul' is im2col and a matrix product, 'definition' runs the chapter's functions. 'align',
+        'tile', 'pixels', 'blocked' and 'fourier' are faster than 'direct' for some geometries;
+        their modules say which, and 'auto' runs the first two and 'blocked' where they clearly are,
+        see `chosen_algorithm`. A layer that waits for its input channels inside a hybridized
+        network is traced as 'direct'.
     padding_mode : {'zeros', 'reflect', 'edge', 'circular'}
         What the padding holds; 'replicate' is 'edge'.
     dtype : str or dtype
@@ -204,11 +206,11 @@ class MultiChannelConv2D(nn.Conv2D):
         if not self._active:
             parameters = {name: p.data(context) for name, p in self._reg_params.items()}
             return self.hybrid_forward(nd, x, **parameters)
-        if self._cached_op is None or self._callback is not None:
-            with PREPARING:
+        with ONE_THREAD:
+            if self._cached_op is None or self._callback is not None:
                 return super().forward(x)
-        arguments = self._cached_op_args  # pairs: (True, position) is x, (False, parameter)
-        return self._cached_op(*(x if is_x else p.data(context) for is_x, p in arguments))
+            arguments = self._cached_op_args  # pairs: (True, position) is x, (False, parameter)
+            return self._cached_op(*(x if is_x else p.data(context) for is_x, p in arguments))
 
     def hybrid_forward(self, F, x, weight, bias=None):
         """Convolve arrays (F is `mx.nd`) or trace symbols (F is `mx.sym`)."""
@@ -246,7 +248,7 @@ class MultiChannelConv2D(nn.Conv2D):
             parameter._finish_deferred_init()
 
     def _check(self, x):
-        """x and its context. Refuse what MXNet would only stumble over later; fix deferred channels.
+        """x and its context. Refuse what MXNet would stumble over later; fix deferred channels.
 
         An input like the last one, for the same arrays of the weight, is not looked at again.
         """
@@ -261,7 +263,7 @@ class MultiChannelConv2D(nn.Conv2D):
             return x, context
         if context.device_type == "cpu_shared":  # as the worker processes of a DataLoader give it
             return self._check(x.as_in_context(cpu(context.device_id)))
-        with PREPARING:
+        with ONE_THREAD:
             _checks.layer_input(shape, dtype, context, self.geometry, self.weight)
             if any(parameter._deferred_init for parameter in self._reg_params.values()):
                 self.infer_shape(x)

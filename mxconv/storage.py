@@ -4,23 +4,21 @@ The files are Gluon's own, byte for byte those of `Block.save_parameters`; its `
 reads them, and `load_parameters` here reads its.
 """
 
-import os
 import struct
 from math import prod
-from pathlib import Path
 
 import numpy as np
 from mxnet import Context, nd
 from mxnet.util import is_np_array
 
 from . import dtypes
-from ._files import writable, write
+from ._files import as_path, writable, write
 from .network import blocks
 
 # What MXNet begins a list of arrays with, and an array in it, the second one in NumPy mode.
 LIST, DENSE = 0x112, (0xF993FAC9, 0xF993FACA)
-DTYPES = {0: "float32", 1: "float64", 2: "float16", 3: "uint8", 4: "int32", 5: "int8", 6: "int64"}
-DTYPES.update({7: "bool", 12: dtypes.BFLOAT16})
+NAMES = ("float32", "float64", "float16", "uint8", "int32", "int8", "int64", "bool")
+DTYPES = {**dict(enumerate(map(np.dtype, NAMES))), 12: dtypes.BFLOAT16}
 
 
 def save_parameters(net, path):
@@ -45,8 +43,11 @@ def save_parameters(net, path):
 
     Examples
     --------
+    >>> net, twin = nn.Dense(2, in_units=3), nn.Dense(2, in_units=3)
+    >>> net.initialize()
     >>> save_parameters(net, "net.params")
     >>> load_parameters(twin, "net.params")
+    Dense(3 -> 2, linear)
     """
     blocks(net)
     path = writable(path, (".params",))
@@ -98,10 +99,9 @@ def load_parameters(net, path, ctx=None, allow_missing=False, ignore_extra=False
         A file that can't be read.
     """
     blocks(net)
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path has the wrong type: expected a str or Path, received path={path!r}")
+    path = as_path(path)
     try:
-        arrays = _arrays(Path(path).read_bytes())
+        arrays = _arrays(path.read_bytes())
     except (struct.error, ValueError) as error:
         raise ValueError(
             f"expected a file that save_parameters has saved, received path={str(path)!r}, which "
@@ -144,7 +144,7 @@ def _arrays(data):
         number = take("3i")[2]  # behind the kind and the number of its device
         if min(shape, default=1) < 1 or number not in DTYPES:
             raise ValueError(f"there is no shape and dtype at byte {at}")
-        dtype, size = np.dtype(DTYPES[number]), prod(shape)
+        dtype, size = DTYPES[number], prod(shape)
         take(f"{size * dtype.itemsize}x")
         return np.frombuffer(data, dtype, size, at - size * dtype.itemsize).reshape(shape)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from mxnet import nd
+from mxnet.gluon import nn
 
 import mxconv
 
@@ -93,11 +94,12 @@ def test_links_lead_somewhere():
 MODULES = [module.name for module in pkgutil.walk_packages(mxconv.__path__, "mxconv.")]
 
 
-def test_the_examples_in_docstrings_print_what_they_say():
+def test_the_examples_in_docstrings_print_what_they_say(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     examples = 0
     for name in MODULES:
         if name != "mxconv.export":  # whose example needs onnxruntime; test_export.py runs the like
-            results = doctest.testmod(import_module(name), extraglobs={"nd": nd})
+            results = doctest.testmod(import_module(name), extraglobs={"nd": nd, "nn": nn})
             assert results.failed == 0, name
             examples += results.attempted
     assert examples > 15

@@ -18,7 +18,7 @@ from mxconv import _compat
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = {"wheel": ["bdist_wheel"], "sdist": ["sdist"]}
 PYTHONS = ["3.8", "3.9", "3.10", "3.11", "3.12"]
-EXTRAS = ["plot", "examples", "gluoncv", "onnx", "test", "test-plain"]
+EXTRAS = ["plot", "examples", "gluoncv", "onnx", "lint", "test", "test-plain"]
 
 
 @pytest.fixture(scope="module")

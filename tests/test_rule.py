@@ -35,6 +35,7 @@ CHOICES = [  # channels, kernel, in_channels, size, the rest, the choice
     (64, 3, 3, 224, {}, "blocked"),
     (64, 7, 3, 224, dict(strides=2), "blocked"),
     (64, 1, 256, 56, {}, "blocked"),
+    (32, 1, 192, 28, {}, "direct"),
     (128, 1, 512, 28, {}, "direct"),
     (32, 3, 32, 112, dict(groups=32), "blocked"),
     (64, 3, 16, 56, {}, "direct"),

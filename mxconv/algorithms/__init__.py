@@ -3,7 +3,8 @@
 Every algorithm is a function `(F, x, weight, bias, geometry)`, where F is `mx.nd` or `mx.sym` as in
 a `HybridBlock`, and equals the chapter's functions in value and in gradients. 'align', 'tile' and
 'pixels' run MXNet's operator on another geometry, which their module's `inner` gives; they are for
-some geometries only, and `unsupported` says why not for the others.
+some geometries only, and `unsupported` says why not for the others. 'blocked' is 'direct' in
+another mode, and 'fourier' does without MXNet's operator.
 """
 
 from importlib import import_module

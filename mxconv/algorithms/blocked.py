@@ -12,5 +12,5 @@ from .direct import direct
 
 
 def blocked(F, x, weight, bias, geometry):
-    """Convolve by the operator, in the mode of the call; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
+    """Convolve in the mode of the call; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
     return direct(F, x, weight, bias, geometry)

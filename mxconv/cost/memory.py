@@ -57,8 +57,9 @@ class Arrays:
 class Memory:
     """The arrays of a forward and a backward pass.
 
-    Not billed: what MXNet's operators hold in private (blocked copies, scratch), the transposed
-    copies of `layout='NHWC'`, and further copies of an array of the output's size.
+    Not billed: what operators hold in private (blocked copies, scratch; the planes and transforms
+    of 'fourier', in float64), the transposed copies of `layout='NHWC'`, and further copies of an
+    array of the output's size.
     """
 
     forward: Arrays
