@@ -29,7 +29,7 @@ test_plain = (
     + ["setuptools>=40.8", "wheel"]  # the tests of setup.py run it
 )
 test = test_plain + gluoncv + onnx
-lint = ["ruff>=0.12,<0.18", "mypy>=1.8", "pytest-cov>=4"]
+lint = ["ruff>=0.12,<0.18", "mypy>=1.8", "pytest-cov>=6.3; python_version>='3.9'"]
 
 setup(
     name="mxconv",

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Optional
 
-from mxconv.tune import machine
+from mxconv.tuning import machine
 from timing import MODES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,12 +14,14 @@ COLOURS = dict(zip(MODES, ("#1f6fb4", "#e0842c", "#3a8f4f")))
 TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
 MEANING = """\
-Measured on {machine}, one core, float32, in one run. The figures are times of `nn.Conv2D` over the
-layer's: more than 1 is faster. ± is half the distance between the quartiles over single calls.
-`inference` waits for the output, `read` for an operator that reads it, `training` for a forward and
-a backward pass. `peak` is the share of the fastest matrix product measured, {gflops:.0f} GFLOP/s,
-that the layer reaches in inference. `errors` are the layer's errors relative to float64, of y, dx
-and dweight, over those of `nn.Conv2D`; 'direct' and 'blocked' are the same operator."""
+Measured on {machine}, one core, float32.
+
+The figures are times of `nn.Conv2D` over the layer's: more than 1 is faster. ± is half the distance
+between the quartiles over single calls. `inference` waits for the output, `read` for an operator
+that reads it, `training` for a forward and a backward pass. `peak` is the share of MXNet's fastest
+matrix product, {gflops:.0f} GFLOP/s, that the layer reaches in inference. `errors` are the layer's
+errors relative to float64, of y, dx and dweight, over those of `nn.Conv2D`. With 'direct', and in
+training with 'blocked', the two run the same operator, and what differs is noise."""
 TORCH = """\
 `torch` is the time of PyTorch {version}, in the faster of its two layouts and in a process of its
 own, over the layer's."""

@@ -7,7 +7,7 @@ import time
 from mxnet import autograd, nd
 
 MODES = ("inference", "read", "training")
-FEWEST = 5  # rounds, however few the seconds
+FEWEST = 3  # rounds, however few the seconds
 
 
 def on_one_core():

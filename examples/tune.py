@@ -15,8 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import mxconv  # first: it readies NumPy for MXNet
 import mxnet as mx
-from mxconv import MultiChannelConv2D
-from mxconv.tune import load_tuning, tune
+from mxconv import MultiChannelConv2D, load_tuning, tune
 from mxnet import nd
 from mxnet.gluon import nn
 

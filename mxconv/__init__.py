@@ -17,7 +17,8 @@ from .reference import (
 )
 from .rounding import rounding_bound
 from .storage import load_parameters, save_parameters
-from .tune import load_tuning, tune
+from .tune import tune
+from .tuning import load_tuning
 
 __version__ = "0.1.0"
 

@@ -199,10 +199,10 @@ class MultiChannelConv2D(nn.Conv2D):
 
     def _run(self, x, context):
         """What `HybridBlock.forward` does, less what `_check` has found out already."""
-        if self.chosen_algorithm == "blocked" and not autograd.is_training():
-            if not autograd.is_recording():
-                with autograd.train_mode():
-                    return self._run(x, context)
+        blocked = self.chosen_algorithm == "blocked"
+        if blocked and not (autograd.is_recording() or autograd.is_training()):
+            with autograd.train_mode():
+                return self._run(x, context)
         if not self._active:
             parameters = {name: p.data(context) for name, p in self._reg_params.items()}
             return self.hybrid_forward(nd, x, **parameters)

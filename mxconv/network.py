@@ -151,13 +151,7 @@ def set_algorithm(net, algorithm, where=None):
     ['auto', 'matmul']
     """
     _checks.choice("algorithm", algorithm, NAMES)
-    layers = _ours(net)
-    if not layers:
-        raise ValueError(
-            f"expected a network with a MultiChannelConv2D, and there is none in {net.name!r}, "
-            f"received a {type(net).__name__}: convert(net) makes them of nn.Conv2D; an exported "
-            "network is a graph without layers"
-        )
+    layers = layers_of(net)
     chosen = [layer for layer in layers if _picks(where, layer)]
     if not chosen:
         names = ", ".join(layer.name for layer in layers)
@@ -216,6 +210,18 @@ def blocks(net):
     blocks = []
     net.apply(blocks.append)
     return list(dict.fromkeys(blocks))
+
+
+def layers_of(net):
+    """Every `MultiChannelConv2D` of a network, which has to have one."""
+    layers = _ours(net)
+    if not layers:
+        raise ValueError(
+            f"expected a network with a MultiChannelConv2D, and there is none in {net.name!r}, "
+            f"received a {type(net).__name__}: convert(net) makes them of nn.Conv2D; an exported "
+            "network is a graph without layers"
+        )
+    return layers
 
 
 def _ours(net):

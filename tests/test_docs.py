@@ -91,6 +91,7 @@ def test_links_lead_somewhere():
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
+GLOBALS = {"nd": nd, "nn": nn, "MultiChannelConv2D": mxconv.MultiChannelConv2D}
 MODULES = [module.name for module in pkgutil.walk_packages(mxconv.__path__, "mxconv.")]
 
 
@@ -99,7 +100,7 @@ def test_the_examples_in_docstrings_print_what_they_say(tmp_path, monkeypatch):
     examples = 0
     for name in MODULES:
         if name != "mxconv.export":  # whose example needs onnxruntime; test_export.py runs the like
-            results = doctest.testmod(import_module(name), extraglobs={"nd": nd, "nn": nn})
+            results = doctest.testmod(import_module(name), extraglobs=GLOBALS)
             assert results.failed == 0, name
             examples += results.attempted
     assert examples > 15

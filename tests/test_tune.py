@@ -11,12 +11,11 @@ from mxnet.gluon import Block, nn
 from mxnet.util import np_array
 from test_layer import EVERY_MODE, MODES, integers, run
 
-from mxconv import MultiChannelConv2D, algorithms
+from mxconv import MultiChannelConv2D, algorithms, load_tuning, tune
 from mxconv.dtypes import BFLOAT16, has_avx512
 
-tuning = importlib.import_module("mxconv.tune")  # whose function hides it as an attribute
+tune_module = importlib.import_module("mxconv.tune")  # whose function hides it as an attribute
 measure = importlib.import_module("mxconv.measure")
-tune, load_tuning = tuning.tune, tuning.load_tuning
 
 QUICK = dict(seconds=1e-3, progress=False)
 TRAINING = pytest.mark.parametrize("training", [False, True])
@@ -374,7 +373,7 @@ def test_the_rule_still_decides_after_an_error():
     x = integers((1, 64, 48, 48))
     with pytest.raises(ValueError, match="no directory"):
         tune(layer, x, path="/no/such/place/tuning.json", **QUICK)
-    tuning._inputs(layer, [layer], x)
+    tune_module._inputs(layer, [layer], x)
     assert layer.chosen_algorithm == "direct"
     layer(x)
     assert layer.chosen_algorithm == ("tile" if has_avx512() else "direct")
@@ -520,7 +519,7 @@ def test_a_file_that_cannot_be_written_changes_nothing(winner, tmp_path, monkeyp
     def fail(path, data):
         raise OSError("no space left")
 
-    monkeypatch.setattr(tuning._files, "write", fail)  # a disk that is full
+    monkeypatch.setattr(tune_module._files, "write", fail)  # a disk that is full
     with pytest.raises(OSError, match="no space left"):
         tune(net, x, path=tmp_path / "tuning.json", **QUICK)
     assert state(net) == before

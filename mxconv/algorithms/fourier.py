@@ -36,7 +36,7 @@ def _plain(x):
     return x.slice_axis(axis=0, begin=0, end=None)
 
 
-class Fourier(operator.CustomOp):
+class Fourier(operator.CustomOp):  # pragma: no cover (MXNet's threads, which it doesn't see)
     """The convolution of one geometry and size of input, without bias, and its gradients."""
 
     def __init__(self, geometry, input_shape):
