@@ -40,6 +40,5 @@ def write(path, data):
         beside.write_bytes(data)
         os.replace(beside, path)
     except BaseException:
-        if beside.exists():
-            beside.unlink()
+        beside.unlink(missing_ok=True)
         raise

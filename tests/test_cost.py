@@ -386,6 +386,19 @@ def test_a_network_that_cannot_be_traced_is_refused(net):
     assert layer.algorithm == "matmul"
 
 
+class OfItsOwn(nn.HybridBlock):
+    """A network with a variable that no Parameter has."""
+
+    def hybrid_forward(self, F, x):
+        return F.dot(x, F.var("free"))
+
+
+@pytest.mark.filterwarnings("ignore:Cannot decide shape")
+def test_a_shape_that_stays_undecided_is_an_error():
+    with pytest.raises(ValueError, match=r"input_shape=\(1, 3, 5, 5\) leaves shapes .* undecided"):
+        cost(OfItsOwn(), (1, 3, 5, 5))
+
+
 def test_every_algorithm_has_a_bill():
     for algorithm in ALGORITHMS:
         kernel, strides = (1, 2) if algorithm == "pixels" else (3, 1)

@@ -337,3 +337,19 @@ def test_the_algorithm_can_be_set_on_a_built_layer(mode):
     with pytest.raises(ValueError, match="algorithm='fast'"):
         layer.algorithm = "fast"
     assert layer.algorithm == "direct"
+
+
+def test_repr_shows_what_nn_conv2d_does_not_have():
+    arguments = dict(in_channels=2, padding=1, padding_mode="replicate", layout="NHWC")
+    text = repr(MultiChannelConv2D(4, 3, algorithm="matmul", **arguments))
+    assert text.endswith(", padding_mode=edge, layout=NHWC, algorithm=matmul)")
+    assert "padding_mode" not in repr(MultiChannelConv2D(4, 3, in_channels=2))
+
+
+def test_a_dtype_can_be_asked_for_again_before_there_are_values():
+    layer = MultiChannelConv2D(4, 3, in_channels=2, dtype="bfloat16")
+    layer.cast("bfloat16")
+    layer.initialize(mx.init.One())
+    assert layer.weight.data().dtype == BFLOAT16
+    layer.cast("float32")
+    assert (layer.weight.data().asnumpy() == 1).all()
