@@ -9,7 +9,7 @@ help:
 	@echo "make lint    have ruff and mypy look at the code"
 	@echo "make cover   run the tests and list the lines and branches that they don't reach"
 	@echo "make pythons run the tests on every Python from 3.8 to 3.12 that is installed, by nox"
-	@echo "make bench   measure the algorithms against nn.Conv2D on this machine"
+	@echo "make bench   measure the layer against nn.Conv2D on this machine (20 minutes)"
 	@echo "make page    write examples/output/page.html, where every sum can be clicked"
 	@echo "make clean   remove $(VENV) and what building left"
 	@echo "All but the last make $(VENV) by themselves, with the first suitable Python they find"

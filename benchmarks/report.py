@@ -21,7 +21,8 @@ between the quartiles over single calls. `inference` waits for the output, `read
 that reads it, `training` for a forward and a backward pass. `peak` is the share of MXNet's fastest
 matrix product, {gflops:.0f} GFLOP/s, that the layer reaches in inference. `errors` are the layer's
 errors relative to float64, of y, dx and dweight, over those of `nn.Conv2D`. With 'direct', and in
-training with 'blocked', the two run the same operator, and what differs is noise."""
+training with 'blocked', both run the same operator. What differs there is noise:
+{noise}."""
 TORCH = """\
 `torch` is the time of PyTorch {version}, in the faster of its two layouts and in a process of its
 own, over the layer's."""
@@ -41,8 +42,18 @@ class Report:
 
     def meaning(self):
         """What the figures are, and where they were measured."""
-        text = MEANING.format(machine=machine(), gflops=2e-9 * self.peak)
+        figures = dict(machine=machine(), gflops=2e-9 * self.peak, noise=self.noise())
+        text = MEANING.format(**figures)
         return text + "\n" + TORCH.format(version=self.torch) if self.torch else text
+
+    def noise(self):
+        """The figures where both sides are the same operator: their range, and of nine in ten."""
+        same = {"direct": MODES, "blocked": ["training"]}
+        found = sorted(row[mode][0] for row in self.rows for mode in same.get(row["algorithm"], ()))
+        if not found:
+            return "in no row"
+        low, high = found[len(found) // 20], found[-1 - len(found) // 20]
+        return f"{found[0]:.2f} to {found[-1]:.2f}, nine in ten of them {low:.2f} to {high:.2f}"
 
     def convolutions(self):
         """A line per convolution, size of batch and algorithm."""
