@@ -15,11 +15,13 @@ from mxconv import _compat
 SCRIPT = Path(_compat.__file__)
 NUMPY_124 = """
 import numpy
-before = numpy.__getattr__
+before = getattr(numpy, "__getattr__", None)  # NumPy 1.17 has none
 def without_aliases(name):
-    if name in ("bool", "int"):
+    if before is None or name in ("bool", "int"):
         raise AttributeError(name)
     return before(name)
+for name in ("bool", "int"):
+    vars(numpy).pop(name, None)
 numpy.__getattr__ = without_aliases
 """
 

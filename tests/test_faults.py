@@ -315,7 +315,7 @@ def start(function, *arguments):
         [
             sys.executable,
             "-c",
-            f"import test_faults; test_faults.{function.__name__}(*{arguments})",
+            f"import mxconv, test_faults; test_faults.{function.__name__}(*{arguments})",
         ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,

@@ -33,7 +33,8 @@ ON_LINUX = pytest.mark.skipif(
 
 def in_process(function, *arguments, **environment):
     """What a function of this module returns in a process of its own."""
-    code = f"import json, test_load; print(json.dumps(test_load.{function.__name__}(*{arguments})))"
+    code = f"test_load.{function.__name__}(*{arguments})"
+    code = f"import json, mxconv, test_load; print(json.dumps({code}))"
     path = os.pathsep.join(filter(None, sys.path))
     run = subprocess.run(
         [sys.executable, "-c", code],
