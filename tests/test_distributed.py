@@ -290,7 +290,8 @@ def test_a_checkpoint_is_whole_whenever_its_writer_is_stopped(start, tmp_path):
     job = start(script)
     wait_for(lambda: epochs_done(tmp_path / "checkpoint") >= 2, job)
     seen = set()
-    for _ in range(20):
+
+    def found_whole_ten_times():
         job.launcher.send_signal(signal.SIGSTOP)
         net, trainer = digits_distributed.start()
         with autograd.train_mode():
@@ -300,8 +301,9 @@ def test_a_checkpoint_is_whole_whenever_its_writer_is_stopped(start, tmp_path):
             assert (parameter.data() == epochs).asnumpy().all()
         seen.add(epochs)
         job.launcher.send_signal(signal.SIGCONT)
-        time.sleep(0.01)
-    assert len(seen) > 10
+        return len(seen) == 10
+
+    wait_for(found_whole_ten_times, job)
 
 
 def test_there_is_nothing_to_resume_from(monkeypatch, tmp_path):
