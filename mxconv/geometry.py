@@ -1,5 +1,6 @@
 """The shapes of a convolution: one frozen value that every other module reads."""
 
+from ast import literal_eval
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Tuple, Union
@@ -257,3 +258,11 @@ class ConvGeometry:
                 f"padding_mode={self.padding_mode!r} needs an input larger than its padding, "
                 f"padding={self.padding}, {received}"
             )
+
+
+def attribute_value(text):
+    """An operator's attribute, which MXNet has as text: a number, a tuple, a bool, or the text."""
+    try:
+        return literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text

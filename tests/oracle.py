@@ -58,6 +58,14 @@ def gradients(x, weight, dy, strides=(1, 1), padding=(0, 0), dilation=(1, 1), gr
     return dx, np.concatenate(dweight), dy.sum(axis=(0, 2, 3))
 
 
+def gathered(dpadded, shape, around, mode):
+    """The gradient to an array of a shape, from that to its `np.pad`: the sum over all copies."""
+    numbered = np.arange(np.prod(shape)).reshape(shape) + 1  # 0 is no copy
+    sources = np.pad(numbered, around, mode=mode)
+    sums = np.bincount(sources.ravel(), dpadded.ravel(), minlength=numbered.size + 1)
+    return sums[1:].reshape(shape)
+
+
 def assert_within(actual, expected, magnitude, dtype=np.float32, terms=1000):
     """|actual - expected| <= terms * u * magnitude, magnitude being the sum of absolute products.
 

@@ -11,8 +11,6 @@ import sys
 import threading
 from pathlib import Path
 
-import mxconv  # noqa: F401  (first, in the processes that are started here)
-
 import mxnet as mx
 import numpy as np
 import oracle

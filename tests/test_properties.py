@@ -92,10 +92,7 @@ def expected(case, x, weight, bias, dy):
     )
     y = oracle.convolve(padded, weight, bias, **geometry)
     dpadded, dweight, dbias = oracle.gradients(padded, weight, dy, **geometry)
-    # An element of the input gets the gradients of all its copies in the padded one; 0 is no copy.
-    numbered = np.arange(x.size).reshape(x.shape) + 1
-    sources = np.pad(numbered, around, mode=NUMPY_MODE[case.padding_mode])
-    dx = np.bincount(sources.ravel(), dpadded.ravel(), minlength=x.size + 1)[1:].reshape(x.shape)
+    dx = oracle.gathered(dpadded, x.shape, around, NUMPY_MODE[case.padding_mode])
     return [y, dx, dweight] + ([] if bias is None else [dbias])
 
 

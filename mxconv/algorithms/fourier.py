@@ -10,20 +10,18 @@ Every frequency sees the whole plane: Inf or NaN anywhere in it makes NaN of all
 the rounding errors of float64 are relative to the largest outputs, not to each.
 """
 
-from ast import literal_eval
-
 import numpy as np
 from mxnet import nd, operator
 
-from ..geometry import ConvGeometry
+from ..geometry import ConvGeometry, attribute_value
 from .steps import add_bias
 
-OPERATOR = "mxconv_fourier"
+OP_TYPE = "mxconv_fourier"
 
 
 def fourier(F, x, weight, bias, geometry):
     """Convolve among frequencies; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
-    y = F.Custom(_plain(x), _plain(weight), op_type=OPERATOR, **geometry.attributes)
+    y = F.Custom(_plain(x), _plain(weight), op_type=OP_TYPE, **geometry.attributes)
     return add_bias(F, _plain(y), bias)
 
 
@@ -50,7 +48,7 @@ class Fourier(operator.CustomOp):  # pragma: no cover (MXNet's threads, which it
         }
         # Where they stand in the padded plane. There nothing comes round from its other side.
         self.places = {
-            "x": _every(1, size, geometry.padding),
+            "x": _every((1, 1), size, geometry.padding),
             "weight": _every(geometry.dilation, geometry.kernel_size),
             "y": _every(geometry.strides, outputs),
         }
@@ -82,13 +80,13 @@ class Fourier(operator.CustomOp):  # pragma: no cover (MXNet's threads, which it
         self.assign(destination, request, values)
 
 
-@operator.register(OPERATOR)
+@operator.register(OP_TYPE)
 class FourierProperties(operator.CustomOpProp):
     """What MXNet asks about the operator; it passes the attributes as text."""
 
-    def __init__(self, layout, **attributes):
+    def __init__(self, **attributes):
         super().__init__()
-        attributes = {name: literal_eval(value) for name, value in attributes.items()}
+        attributes = {name: attribute_value(text) for name, text in attributes.items()}
         self.geometry = ConvGeometry.of_operator(attributes)
 
     def list_arguments(self):
@@ -105,7 +103,6 @@ class FourierProperties(operator.CustomOpProp):
 
 def _every(steps, counts, begins=(0, 0)):
     """Slices of so many rows and columns, each a step from the one before."""
-    steps = (steps, steps) if isinstance(steps, int) else steps
     return [slice(b, b + s * (n - 1) + 1, s) for s, n, b in zip(steps, counts, begins)]
 
 

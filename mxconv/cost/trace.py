@@ -6,12 +6,12 @@ nothing that the network computes.
 """
 
 import json
-from ast import literal_eval
 from collections import defaultdict
 from typing import NamedTuple
 
 from mxnet import MXNetError
 
+from ..geometry import attribute_value
 from ..network import graph_of
 
 
@@ -53,7 +53,7 @@ def trace(net, input_shape):
         Node(
             operator=node["op"],
             name=node["name"],
-            attributes={key: _value(text) for key, text in node.get("attrs", {}).items()},
+            attributes={key: attribute_value(text) for key, text in node.get("attrs", {}).items()},
             inputs=[shape_of.get((source, output)) for source, output, _ in node["inputs"]],
             outputs=outputs[i],
             weight=_variable(nodes, node["inputs"][1][0]) if len(node["inputs"]) > 1 else "",
@@ -61,14 +61,6 @@ def trace(net, input_shape):
         for i, node in enumerate(nodes)
         if node["op"] != "null"
     ]
-
-
-def _value(text):
-    """An attribute, which the graph has as text: a number, a tuple, a truth value, or that text."""
-    try:
-        return literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
 
 
 def _variable(nodes, i):
