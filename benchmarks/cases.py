@@ -96,6 +96,22 @@ CHOSEN = {
 }
 GROUPS = (*CHOSEN, *NETWORKS)
 
+# On both sides of each line that mxconv/algorithms/rule.py draws; measured only if asked for.
+CHOSEN["the rule"] = [
+    *(same(1, c_o, k, 64) for c_o, k in ((1, 5), (2, 7), (3, 7), (4, 9), (6, 11), (8, 11))),
+    *(same(c, c, k, 64) for c, k in ((3, 5), (3, 7), (4, 7), (8, 5))),
+    *(same(c_i, 1, 3, 64) for c_i in (2, 4, 8, 16)),
+    *(same(64, 4, 3, size) for size in (8, 16, 32)),
+    *(same(c_i, 4, 5, 64) for c_i in (16, 32, 64)),
+    *(same(64, c_o, 7, 64) for c_o in (1, 3, 5, 7, 10)),
+    *(same(c_i, 12, 3, 28) for c_i in (20, 24, 32, 50, 64, 100, 128)),
+    *(same(512, c_o, 3, 28) for c_o in (21, 40, 72, 84, 126, 250)),
+    *(same(512, c_o, 3, 14) for c_o in (21, 84, 126)),
+    *(same(36, 36, 3, size) for size in (28, 56)),
+    *(same(c, c, 3, 28, groups=c) for c in (9, 15, 20, 33, 40, 58, 100)),
+    *(same(c, c, 5, 14, groups=c) for c in (20, 58, 100)),
+]
+
 
 def cases(groups=GROUPS):
     """The cases of groups, each distinct convolution of a network once."""

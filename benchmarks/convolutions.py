@@ -15,7 +15,7 @@ from statistics import median
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import report
-from cases import GROUPS, WHOLE, cases, short
+from cases import CHOSEN, GROUPS, WHOLE, cases, short
 from mxconv import MultiChannelConv2D, convert, cost
 from mxconv.algorithms import ALGORITHMS, unsupported
 from timing import MODES, in_turn, on_one_core, ratio
@@ -176,7 +176,9 @@ def _results(block, x, dy):
 def _arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--groups", nargs="+", choices=GROUPS, default=GROUPS, help="of convolutions (all)")
+    groups = dict.fromkeys((*GROUPS, *CHOSEN))
+    about = "of convolutions (all but 'the rule', which has those beside the lines that it draws)"
+    add("--groups", nargs="+", choices=groups, default=GROUPS, help=about)
     add("--algorithms", nargs="+", choices=("auto", *ALGORITHMS), default=("auto",))
     add("--networks", nargs="*", choices=WHOLE, default=tuple(WHOLE), help="whole ones (all)")
     add("--n", nargs="+", type=int, default=(1, 16), help="images in a batch (1 and 16)")

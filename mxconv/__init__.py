@@ -3,6 +3,7 @@
 from . import _compat  # noqa: F401  (first: it readies NumPy for MXNet)
 from .compose import compose
 from .cost import cost
+from .decide import choose_algorithms
 from .export import export_onnx
 from .factor import decompose, factor
 from .geometry import ConvGeometry
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ConvGeometry",
     "MultiChannelConv2D",
+    "choose_algorithms",
     "compose",
     "convert",
     "corr2d",

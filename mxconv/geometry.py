@@ -200,6 +200,11 @@ class ConvGeometry:
         """Height and width of an input of `size` (h, w) with its padding."""
         return tuple(length + sum(margin) for length, margin in zip(size, self.margins))
 
+    def core_shape(self, shape):
+        """The shape (n, c_i, h, w) of what is left for `core`, from that of an input."""
+        n, c_i, *size = self.in_order(shape)
+        return (n, c_i, *(self.padded_size(size) if self.padded_apart else size))
+
     def output_shape(self, input_shape):
         """The shape of the output for the shape of an input, both in the layout's order of axes.
 

@@ -60,10 +60,10 @@ class MultiChannelConv2D(nn.Conv2D):
     algorithm : 'auto' or one of `mxconv.algorithms.NAMES`
         How to compute it; all give the same results up to rounding. 'direct' is MXNet's operator,
         'matmul' is im2col and a matrix product, 'definition' runs the chapter's functions. 'align',
-        'tile', 'pixels', 'blocked' and 'fourier' are faster than 'direct' for some geometries;
-        their modules say which, and 'auto' runs the first two and 'blocked' where they clearly are,
-        see `chosen_algorithm`. A layer that waits for its input channels inside a hybridized
-        network is traced as 'direct'.
+        'split', 'tile', 'taps', 'pixels', 'blocked' and 'fourier' are faster than 'direct' for some
+        geometries; their modules say which, and 'auto' runs all but 'pixels' and 'fourier' where
+        they clearly are, see `chosen_algorithm`. A layer that waits for its input channels inside a
+        hybridized network is traced as 'direct'.
     padding_mode : {'zeros', 'reflect', 'edge', 'circular'}
         What the padding holds; 'replicate' is 'edge'.
     dtype : str or dtype
@@ -173,7 +173,8 @@ class MultiChannelConv2D(nn.Conv2D):
 
         The rule (`mxconv.algorithms.rule`) needs the input's size. So it decides at the layer's
         first call with an array, and again when dtype or device change; until then, 'direct' runs.
-        Inside a hybridized network layers see no arrays: call it once before `hybridize()`.
+        Inside a hybridized network layers see no arrays: call it once before `hybridize()`, or
+        `mxconv.choose_algorithms(net, input_shape)` at any time.
         """
         return self._chosen[1] if self._algorithm == "auto" else self._algorithm
 
@@ -268,20 +269,17 @@ class MultiChannelConv2D(nn.Conv2D):
             if any(parameter._deferred_init for parameter in self._reg_params.values()):
                 self.infer_shape(x)
             if self._algorithm == "auto":
-                self._choose(shape, dtype, context)
+                self._choose(self.geometry.core_shape(shape), dtype, context)
             self._accepted = (self.weight._data, shape, dtype, context)
         return x, context
 
-    def _choose(self, shape, dtype, context):
+    def _choose(self, core_shape, dtype, context):
         """Have the rule decide for 'auto', once for each dtype and device."""
         decided_for = (dtype, context.device_type)
         if self._chosen[0] == decided_for:
             return
-        geometry = self.geometry
-        n, c_i, *size = geometry.in_order(shape)
-        size = geometry.padded_size(size) if geometry.padded_apart else size
         on_cpu = context.device_type != "gpu" and dtypes.has_avx512()
-        name = choose(geometry.core, (n, c_i, *size), dtype, on_cpu)
+        name = choose(self.geometry.core, core_shape, dtype, on_cpu)
         if name != self._chosen[1]:
             self._clear_cached_op()
         self._chosen = (decided_for, name)

@@ -14,8 +14,9 @@ from .algorithms import unsupported
 from .layer import MultiChannelConv2D
 from .rounding import gamma
 
-CANDIDATES = ("align", "tile", "pixels", "blocked", "fourier")  # against 'direct'
+CANDIDATES = ("align", "split", "tile", "taps", "pixels", "blocked", "fourier")  # against 'direct'
 MOST_TILED = 8  # output channels; with more of them tiles have nothing to gain
+MOST_TAPS = 8  # of all outputs, for each input channel; more of them take more time and memory
 FEWEST_TAPS = 225  # of a kernel; with fewer of them transforms have nothing to gain
 FEWEST_PLACES = 784  # of outputs; with fewer of them their layout costs nothing
 MARGIN = 1.05  # what a gain has to exceed, if the noise isn't larger
@@ -56,6 +57,9 @@ def _eligible(name, layer, input_shape):
         return o_h * o_w >= FEWEST_PLACES
     if name == "fourier":
         return layer.weight.dtype == np.float32 and math.prod(geometry.window) >= FEWEST_TAPS
+    if name == "taps":
+        taps = geometry.channels * math.prod(geometry.kernel_size)
+        return not geometry.pointwise and taps <= MOST_TAPS * geometry.in_channels
     return name != "tile" or geometry.channels <= MOST_TILED
 
 

@@ -17,8 +17,9 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     """Give each `MultiChannelConv2D` of a network the algorithm that is fastest here, for x.
 
     The network is run once on x, eagerly, to see each layer's input. Then 'direct' and each of
-    'align', 'tile', 'pixels', 'blocked' and 'fourier' that is for the layer and may gain convolve
-    that input with that weight, in hybridized layers of their own, timed in turn, call by call.
+    'align', 'split', 'tile', 'taps', 'pixels', 'blocked' and 'fourier' that is for the layer and
+    may gain convolve that input with that weight, in hybridized layers of their own, timed in turn,
+    call by call.
     Layers alike are measured once, and a layer that is used several times for its first input.
     Layers that x doesn't reach keep what they have.
 

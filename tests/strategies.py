@@ -19,6 +19,7 @@ from mxconv.algorithms import NAMES, unsupported
 # rest sum the definition's very products in some order, so that sums of integers are exact.
 TRANSFORMED = frozenset(["fourier"])
 
+MORE_THAN_8 = st.integers(9, 23)
 MOST_TAPS = 150  # for 'definition', whose every tap is a step of Python
 
 Size = Union[int, Tuple[int, int]]
@@ -125,7 +126,7 @@ def algorithms(case):
 
 def cases(name, **given):
     """Cases that the algorithm is for; `given` as in `any_case`."""
-    return any_case(**given).filter(lambda case: supports(name, case))
+    return any_case(depthwise=name == "split", **given).filter(lambda case: supports(name, case))
 
 
 def sizes(most, least=1):
@@ -135,11 +136,14 @@ def sizes(most, least=1):
 
 
 @st.composite
-def any_case(draw, outputs=1, whole=False, **given):
+def any_case(draw, outputs=1, whole=False, depthwise=False, **given):
     """A case with at least `outputs` outputs per axis, and the arguments or strategies given.
 
-    padding may be given as a function of the window. If `whole`, the strides divide the input.
+    padding may be given as a function of the window. If `whole`, the strides divide the input. If
+    `depthwise`, there are as many groups as channels, and more than 8.
     """
+    if depthwise:
+        given.update(dict.fromkeys(("groups", "in_channels", "channels"), draw(MORE_THAN_8)))
 
     def pick(name, strategy):
         value = given.get(name, strategy)

@@ -29,6 +29,10 @@ FOR_FEW = [  # what the algorithms for some geometries are made for
     ConvGeometry(4, 3, 1, 1, (2, 1), 4, in_channels=4),
     ConvGeometry(5, 4, (2, 1), (1, 2), in_channels=3),
     ConvGeometry(16, 1, 2, in_channels=3),
+    ConvGeometry(2, (2, 3), (1, 2), (1, 0), (2, 1), in_channels=1),
+    ConvGeometry(2, (3, 2), 1, (2, 1), (1, 3), in_channels=4),
+    ConvGeometry(9, (3, 2), (1, 2), (0, 1), 1, 9, in_channels=9),
+    ConvGeometry(20, 2, 1, 1, (2, 1), 20, in_channels=20),
 ]
 CASES = [
     pytest.param(name, g, id=f"{name}-{g}")
@@ -107,7 +111,9 @@ def test_the_symbol_equals_the_arrays(name, g):
 
 FINITE = {
     "align": ConvGeometry(2, (2, 3), (1, 2), 1, (2, 1), in_channels=2),
+    "split": ConvGeometry(9, (2, 1), (1, 2), 1, (2, 1), 9, in_channels=9),
     "tile": ConvGeometry(2, (2, 3), (1, 2), 1, (2, 1), in_channels=2),
+    "taps": ConvGeometry(2, (2, 3), 1, 1, (2, 1), 2, in_channels=2),
     "pixels": ConvGeometry(2, 1, (1, 2), 1, groups=2, in_channels=2),
 }
 
@@ -123,7 +129,7 @@ def test_gradients_are_those_of_finite_differences(name):
     )
 
 
-@EVERY
+@pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"split"}))  # for many groups only
 def test_without_stride_and_padding_it_is_the_chapters_function(name):
     g = ConvGeometry(3, (2, 3), in_channels=2)
     x, weight = integers((4, 2, 6, 5)), integers(g.weight_shape)
@@ -180,7 +186,7 @@ def test_a_gradient_that_is_added_to_is_added_to():
     assert equal("fourier", x.grad, 2 * expected)
 
 
-@pytest.mark.parametrize("name, spreads", [("blocked", False), ("fourier", True)])
+@pytest.mark.parametrize("name, spreads", [("blocked", False), ("taps", False), ("fourier", True)])
 def test_where_nan_spreads(name, spreads):
     g = ConvGeometry(1, 3, padding=1, in_channels=1)
     x = nd.ones((2, 1, 16, 16))
@@ -194,7 +200,14 @@ def test_where_nan_spreads(name, spreads):
     [
         ("align", ConvGeometry(16, 3, in_channels=3), "multiple of 16"),
         ("align", ConvGeometry(4, 3, groups=2, in_channels=4), "groups"),
+        ("align", ConvGeometry(9, 3, groups=9, in_channels=9), "groups"),
+        ("split", ConvGeometry(9, 3, in_channels=9), "other than one for each channel"),
+        ("split", ConvGeometry(7, 3, groups=7, in_channels=7), "fewer than 8 channels"),
+        ("split", ConvGeometry(16, 3, groups=16, in_channels=16), "multiple of 8"),
         ("tile", ConvGeometry(4, 3, groups=2, in_channels=4), "groups"),
+        ("taps", ConvGeometry(4, 3, (2, 1), in_channels=4), "strides other than 1"),
+        ("taps", ConvGeometry(4, (2, 4), in_channels=4), "multiple of 8 taps"),
+        ("taps", ConvGeometry(4, 2, padding=(0, 2), in_channels=4), r"window's size \(2, 2\)"),
         ("pixels", ConvGeometry(4, 3, 2, in_channels=4), "other than 1x1"),
         ("pixels", ConvGeometry(4, 1, in_channels=4), "a stride of 1"),
     ],

@@ -402,8 +402,11 @@ def test_a_shape_that_stays_undecided_is_an_error():
 def test_every_algorithm_has_a_bill():
     for algorithm in ALGORITHMS:
         kernel, strides = (1, 2) if algorithm == "pixels" else (3, 1)
-        layer = MultiChannelConv2D(2, kernel, strides, in_channels=2, algorithm=algorithm)
-        assert cost(layer, (1, 2, 5, 5)).algorithm == algorithm
+        c, groups = (9, 9) if algorithm == "split" else (2, 1)
+        layer = MultiChannelConv2D(
+            c, kernel, strides, groups=groups, in_channels=c, algorithm=algorithm
+        )
+        assert cost(layer, (1, c, 5, 5)).algorithm == algorithm
 
 
 @pytest.mark.parametrize(
@@ -415,29 +418,40 @@ def test_every_algorithm_has_a_bill():
             dict(inner_weight=16 * 27, inner_output=2 * 16 * 64),
         ),
         (
-            "align",
-            dict(channels=3, groups=3, padding=((0, 1), (1, 0))),
+            "split",
+            dict(channels=9, groups=9, in_channels=9, padding=((0, 1), (1, 0))),
             dict(
-                padded=2 * 3 * 81,
-                inner_input=2 * 16 * 81,
-                inner_weight=16 * 9,
-                inner_output=2 * 16 * 49,
+                padded=2 * 9 * 81,
+                inner_input=2 * 9 * 81,
+                inner_weight=9 * 9,
+                inner_output=2 * 9 * 49,
             ),
         ),
-        # Tiles of 4 x 4 from 3 rows and columns early on: 3 x 3 of them cover 8 + 3.
+        # 2 x 2 tiles of 4 x 4; the window of the last one ends 3 rows and columns further on.
         (
             "tile",
             dict(channels=1, padding=1),
-            dict(inner_weight=16 * 3 * 36, inner_output=2 * 16 * 9),
+            dict(padded=2 * 3 * 13**2, inner_weight=16 * 3 * 36, inner_output=2 * 16 * 4),
         ),
+        # The window of 6 x 6 takes 2 x 2 blocks of 4 x 4, of which there are 3 x 3.
+        (
+            "tile",
+            dict(channels=1, padding=1, in_channels=1),
+            dict(
+                padded=2 * 15**2,
+                inner_input=2 * 16 * 9,
+                inner_weight=16 * 16 * 4,
+                inner_output=2 * 16 * 4,
+            ),
+        ),
+        ("taps", dict(channels=2, padding=1), dict(inner_weight=54, inner_output=2 * 18 * 64)),
         ("pixels", dict(channels=4, kernel_size=1, strides=2), dict(inner_input=2 * 3 * 16)),
     ],
 )
 def test_the_bill_of_a_convolution_in_another_ones_place(algorithm, arguments, made):
-    layer = MultiChannelConv2D(
-        **{"kernel_size": 3, **arguments}, algorithm=algorithm, in_channels=3
-    )
-    arrays = cost(layer, (2, 3, 8, 8)).memory.forward
+    arguments = {"kernel_size": 3, "in_channels": 3, **arguments}
+    layer = MultiChannelConv2D(**arguments, algorithm=algorithm)
+    arrays = cost(layer, (2, arguments["in_channels"], 8, 8)).memory.forward
     plain = {"input", "weight", "bias", "output"}
     listed = {name: n for name, n in vars(arrays).items() if n and name not in plain}
     assert listed == made

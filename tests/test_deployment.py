@@ -34,8 +34,8 @@ INNER = pytest.mark.parametrize(  # algorithms that run MXNet's operator on anot
     "name, arguments",
     [
         ("align", dict(channels=12, kernel_size=3, padding=1, activation="relu")),
-        ("align", dict(channels=4, kernel_size=3, groups=4, strides=2)),
         ("tile", dict(channels=3, kernel_size=(2, 3), strides=(2, 1), dilation=2)),
+        ("taps", dict(channels=3, kernel_size=(2, 3), padding=1, dilation=(1, 2))),
         ("pixels", dict(channels=8, kernel_size=1, strides=2)),
     ],
 )

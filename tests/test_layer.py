@@ -57,11 +57,12 @@ def run(block, x, dy=None):
 
 
 def twins(arguments, ctx=None, **extra):
-    """Our layer and `nn.Conv2D` with the same parameters, for 4 input channels."""
-    stock = nn.Conv2D(**{**arguments, "in_channels": 4})
+    """Our layer and `nn.Conv2D` with the same parameters; for 4 input channels, or as given."""
+    arguments = {"in_channels": 4, **arguments}
+    stock = nn.Conv2D(**arguments)
     stock.initialize(ctx=ctx or mx.cpu())
     fill(stock)
-    layer = MultiChannelConv2D(**{**arguments, "in_channels": 4}, **extra)
+    layer = MultiChannelConv2D(**arguments, **extra)
     layer.initialize(ctx=ctx or mx.cpu())
     for ours, theirs in zip(layer.collect_params().values(), stock.collect_params().values()):
         ours.set_data(theirs.data())
@@ -91,9 +92,12 @@ def test_it_equals_nn_conv2d(name, mode, arguments, size, ctx):
     "name, arguments, size",
     [
         ("align", dict(channels=12, kernel_size=3, padding=1, activation="relu"), (6, 7)),
-        ("align", dict(channels=4, kernel_size=3, groups=4, strides=2), (7, 7)),
+        ("split", dict(channels=9, kernel_size=3, groups=9, strides=2, in_channels=9), (7, 7)),
         ("tile", dict(channels=1, kernel_size=5, padding=2), (9, 10)),
         ("tile", dict(channels=3, kernel_size=(2, 3), strides=(2, 1), dilation=2), (9, 8)),
+        ("tile", dict(channels=2, kernel_size=(5, 4), strides=(1, 2), in_channels=1), (9, 8)),
+        ("taps", dict(channels=3, kernel_size=(2, 3), padding=1, activation="relu"), (9, 8)),
+        ("taps", dict(channels=4, kernel_size=3, padding=3, dilation=2, groups=2), (5, 6)),
         ("pixels", dict(channels=8, kernel_size=1, strides=2, groups=2), (5, 6)),
         ("blocked", dict(channels=16, kernel_size=3, activation="relu"), (9, 8)),
         ("fourier", dict(channels=4, kernel_size=5, padding=3, strides=2, groups=2), (9, 8)),
@@ -103,8 +107,8 @@ def test_algorithms_for_some_geometries_equal_nn_conv2d(name, mode, arguments, s
     layer, stock = twins(arguments, ctx, algorithm=name)
     if MODES[mode] is not None:
         layer.hybridize(**MODES[mode])
-    for shape in ((2, 4) + size, (1, 4, size[0] + 3, size[1] + 2)):
-        x = integers(shape, ctx)
+    for n, h, w in ((2, *size), (1, size[0] + 3, size[1] + 2)):
+        x = integers((n, arguments.get("in_channels", 4), h, w), ctx)
         dy = integers(stock(x).shape, ctx)
         for ours, theirs in zip(run(layer, x, dy), run(stock, x, dy)):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9 * (name == "fourier"))

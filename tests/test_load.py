@@ -116,7 +116,7 @@ def threads_that_call_first(mode, in_channels):
     """Each finds a layer that is neither checked nor traced nor, perhaps, initialized."""
     sys.setswitchinterval(1e-6)
     weight = integers((2, 64, 3, 3))
-    inputs = [integers((1, 64, 48, 48 + i)) for i in range(4)]  # for which 'auto' takes 'tile'
+    inputs = [integers((1, 64, 48, 48 + i)) for i in range(4)]  # for which 'auto' takes 'taps'
     expected = [oracle.convolve(x.asnumpy(), weight.asnumpy()) for x in inputs]
     wrong = []
     for _ in range(15):

@@ -38,6 +38,7 @@ from mxconv.algorithms import NAMES
 from mxconv.rounding import gamma
 
 EVERY = pytest.mark.parametrize("name", NAMES)
+OF_FEW_GROUPS = pytest.mark.parametrize("name", [name for name in NAMES if name != "split"])
 
 
 def in_layout(case, array, back=False):
@@ -271,7 +272,7 @@ def test_examples_of_a_batch_do_not_touch_each_other(name, data):
     assert_same(convolve(case, name, x, weight, bias, dy), theirs)
 
 
-@EVERY
+@OF_FEW_GROUPS
 @given(st.data())
 def test_groups_are_convolutions_of_their_own_side_by_side(name, data):
     """The named algorithm computes the groups, and any that is for it the whole."""
@@ -296,7 +297,7 @@ def test_groups_are_convolutions_of_their_own_side_by_side(name, data):
     assert_same(convolve(whole, other, x, weight, bias, dy), theirs)
 
 
-@EVERY
+@OF_FEW_GROUPS
 @given(st.data())
 def test_composed_layers_equal_a_network_of_the_two(name, data):
     """The named algorithm computes the second of them, and any that is for it the first."""

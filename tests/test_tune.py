@@ -22,7 +22,7 @@ TRAINING = pytest.mark.parametrize("training", [False, True])
 ELIGIBLE = {  # the candidates for each layer of `build`, besides 'direct'
     "0": {"align"},
     "1.0": {"align"},
-    "2": {"align", "tile"},
+    "2": {"align", "tile", "taps"},
     "3": {"align", "tile", "pixels"},
 }
 
@@ -108,7 +108,7 @@ def test_a_real_measurement(mode, training):
 
 
 @EVERY_MODE
-@pytest.mark.parametrize("name", ["align", "tile", "pixels"])
+@pytest.mark.parametrize("name", ["align", "tile", "taps", "pixels"])
 def test_the_winner_is_set_and_traced(mode, name, winner):
     net, x = build(mode)
     y = net(x)
@@ -125,7 +125,12 @@ def test_the_winner_is_set_and_traced(mode, name, winner):
     assert_like(net(x), y)
     if MODES[mode] is not None:
         graph = net._cached_graph[1].tojson()
-        operator = {"align": "slice_axis", "tile": "slice_like", "pixels": '"op": "slice"'}[name]
+        operator = {
+            "align": "slice_axis",
+            "tile": "slice_like",
+            "taps": "Deconvolution",
+            "pixels": '"op": "slice"',
+        }[name]
         assert operator in graph
         graphs = net._cached_graph
         tune(net, x, **QUICK)
@@ -376,7 +381,7 @@ def test_the_rule_still_decides_after_an_error():
     tune_module._inputs(layer, [layer], x)
     assert layer.chosen_algorithm == "direct"
     layer(x)
-    assert layer.chosen_algorithm == ("tile" if has_avx512() else "direct")
+    assert layer.chosen_algorithm == ("taps" if has_avx512() else "direct")
 
 
 def test_what_is_refused(tmp_path):

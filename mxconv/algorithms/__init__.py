@@ -1,15 +1,26 @@
 """Ways to compute the same convolution, one module each.
 
 Every algorithm is a function `(F, x, weight, bias, geometry)`, where F is `mx.nd` or `mx.sym` as in
-a `HybridBlock`, and equals the chapter's functions in value and in gradients. 'align', 'tile' and
-'pixels' run MXNet's operator on another geometry, which their module's `inner` gives; they are for
-some geometries only, and `unsupported` says why not for the others. 'blocked' is 'direct' in
-another mode, and 'fourier' does without MXNet's operator.
+a `HybridBlock`, and equals the chapter's functions in value and in gradients. 'align', 'tile',
+'taps' and 'pixels' run MXNet's operator on another geometry, which their module's `inner` gives,
+and 'split' runs it twice; they are for some geometries only, and `unsupported` says why not for the
+others. 'blocked' is 'direct' in another mode, and 'fourier' does without MXNet's operator.
 """
 
 from importlib import import_module
 
-NAMES = ("direct", "matmul", "definition", "align", "tile", "pixels", "blocked", "fourier")
+NAMES = (
+    "direct",
+    "matmul",
+    "definition",
+    "align",
+    "split",
+    "tile",
+    "taps",
+    "pixels",
+    "blocked",
+    "fourier",
+)
 
 _MODULES = {name: import_module(f"{__name__}.{name}") for name in NAMES}
 
@@ -26,6 +37,12 @@ def inner(name, geometry):
     """The geometry that the algorithm runs MXNet's operator on in this one's place."""
     module = _MODULES[name]
     return module.inner(geometry) if hasattr(module, "inner") else geometry
+
+
+def inner_size(name, geometry, size):
+    """Height and width of the input that `inner` is for, from those of the whole input."""
+    module = _MODULES[name]
+    return module.inner_size(geometry, size) if hasattr(module, "inner_size") else size
 
 
 def resolve(algorithm, geometry):

@@ -17,6 +17,11 @@ def inner(geometry):
     return replace(geometry, strides=1, padding=0)
 
 
+def inner_size(geometry, size):
+    """Height and width of the pixels that are met."""
+    return geometry.output_size(size, f"received an input of size {size}")
+
+
 def pixels(F, x, weight, bias, geometry):
     """Convolve only the pixels that are met; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
     met = every(F, pad(F, x, geometry.margins), geometry.strides)

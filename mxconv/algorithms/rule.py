@@ -1,15 +1,19 @@
 """What 'auto' chooses: 'direct', unless another algorithm was clearly faster wherever measured.
 
 The rule is for float32 on a CPU with AVX-512, where oneDNN computes 16 output channels side by side
-and MXNet falls back to slower kernels for other numbers. benchmarks/convolutions.py prints what is
-behind it. Small convolutions stay with 'direct', whose single operator costs least to call.
+and MXNet falls back to slower kernels for other numbers. What is behind it is measured by
+
+    python benchmarks/convolutions.py --groups "the rule" --algorithms align split tile taps
+
+Small convolutions stay with 'direct', whose single operator costs least to call.
 """
 
 import numpy as np
 
+from . import taps
 from .align import LANES
 
-LARGE = 1024  # output places, 32 x 32: with fewer of them 'tile' and 'align' have nothing to gain
+LARGE = 1024  # places of an output, 32 x 32: with fewer of them tiles have nothing to gain
 
 
 def choose(geometry, input_shape, dtype, avx512):
@@ -28,24 +32,25 @@ def choose(geometry, input_shape, dtype, avx512):
         return "direct"
     n, _, o_h, o_w = geometry.output_shape(input_shape)
     c_o, c_i, k_h, k_w = geometry.weight_shape
-    places, products = o_h * o_w, c_i * k_h * k_w  # of outputs; in each of them
+    places, products, k = n * o_h * o_w, c_i * k_h * k_w, min(k_h, k_w)
     # The kernel is laid out anew at each call, so it has to be small beside the output.
-    if _cheap(geometry) and n * places >= max(784, 8 * products):
+    if _cheap(geometry) and places >= max(784, 8 * products):
         return "blocked"
-    if geometry.groups > 1 or geometry.strides != (1, 1) or min(k_h, k_w) < 3:
+    if k < 3 or c_o % 8 == 0:
         return "direct"
-    work = n * places * products * c_o
-    if c_o % 8 and 20 * (-c_o % LANES) <= 3 * c_o and n * places >= 4096 and products >= 400:
-        return "align"  # by few channels in proportion
-    if places < LARGE:
+    if geometry.depthwise:
+        return "split" if c_o >= 4 * (c_o % 8) and places * c_o >= 2**14 else "direct"
+    if geometry.groups > 1 or geometry.strides != (1, 1):
         return "direct"
-    if c_i == 1 and c_o <= 2 and min(k_h, k_w) >= 7:
-        return "tile"
-    if c_o == 1 and products >= 72 and work >= 1e6:
-        return "tile"
-    if c_o <= 4 and products >= 256 and work >= 2e6:
-        return "tile"
-    if 9 <= c_o <= 15 and products >= 400:
+    if c_i == 1:
+        return "tile" if c_o <= min(k - 5, 6) and o_h * o_w >= LARGE else "direct"
+    if _few_taps(geometry) and places * c_i >= max(2**14, 2**11 * c_o):
+        return "taps"
+    if c_o <= 4:
+        work, least = places * products * c_o, 3e5 if c_o == 1 else 1.7e6
+        return "tile" if k >= 5 and o_h * o_w >= LARGE and work >= least else "direct"
+    # With other input channels, training would be slower.
+    if c_i % 8 == 0 and products >= 288 and places >= max(6 * c_o, 1280 * c_o / c_i):
         return "align"
     return "direct"
 
@@ -56,3 +61,13 @@ def _cheap(geometry):
     if geometry.channels % LANES or c_i * k_h * k_w > 256:
         return False
     return geometry.depthwise or (geometry.groups == 1 and (geometry.pointwise or c_i <= 4))
+
+
+def _few_taps(geometry):
+    """Whether the taps of all outputs are few beside the input's channels: they are moved singly.
+
+    Where 'align' could have them, they have to be fewer.
+    """
+    c_o, c_i, k_h, k_w = geometry.weight_shape
+    most = 3 * c_i if c_o < 8 or c_i % 8 else 4 * c_i / 3
+    return c_o * k_h * k_w <= most and not taps.unsupported(geometry)

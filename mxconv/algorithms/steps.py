@@ -60,6 +60,16 @@ def split(F, x, parts, axis=0, squeeze=True):
     return Split(pieces if parts > 1 else [pieces])
 
 
+def one_hot(F, like, size):
+    """h w kernels (h w, 1, h, w), each with a 1 at its own place among zeros, for a `size` (h, w).
+
+    They have the dtype and the device of `like`, and no gradient.
+    """
+    h, w = size
+    one = F.ones_like(F.BlockGrad(like).reshape((-1,)).slice_axis(axis=0, begin=0, end=1))
+    return F.diag(F.broadcast_axis(one, axis=0, size=h * w)).reshape((-1, 1, h, w))
+
+
 def add_bias(F, y, bias):
     """y (n, c_o, o_h, o_w) plus one bias per output channel, where there is one."""
     return y if bias is None else F.broadcast_add(y, bias.reshape((1, -1, 1, 1)))

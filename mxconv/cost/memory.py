@@ -2,11 +2,16 @@
 
 from dataclasses import astuple, dataclass, fields, replace
 from math import prod
+from typing import Tuple
 
 from .. import dtypes
-from ..algorithms import inner
+from ..algorithms import inner, inner_size
+from ..algorithms.tile import margins
 
-PADDING = ("matmul", "definition", "pixels")  # the algorithms that pad in a step of its own
+PADDING = ("matmul", "definition", "pixels", "tile")  # the algorithms that pad in a step of its own
+
+# What the backward pass needs of an algorithm, as it is the input of another operator.
+READ_AGAIN = {"tile": ("padded",), "taps": ("inner_output",)}
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,8 @@ class Arrays:
         For 'definition', a plane of products for each tap of the kernel: N c_o F times the size of
         an output of stride 1. MXNet is asynchronous and may hold all before it adds them up.
     inner_input, inner_weight, inner_output : int
-        For 'align', 'tile' and 'pixels': the arrays of the convolution that is run in this one's
-        place, those that differ in size.
+        For 'align', 'tile', 'taps' and 'pixels': the arrays of the convolution that is run in this
+        one's place, those that differ. For 'split': the parts of input, weight and output.
     """
 
     input: int = 0
@@ -63,6 +68,7 @@ class Memory:
     """
 
     forward: Arrays
+    read_again: Tuple[str, ...] = ()
 
     @property
     def kept(self):
@@ -71,13 +77,17 @@ class Memory:
         The input, the weight, and what an algorithm multiplies with the weight in the input's
         place: the columns, or for each product the part of the input that its tap meets.
         """
-        arrays = self.forward
-        return replace(arrays, bias=0, output=0, padded=0, columns=0, inner_output=0)
+        return self._without("bias", "output", "padded", "columns", "inner_output")
 
     @property
     def gradients(self):
         """`Arrays` of gradients: the output's, which backward gets, and those that it makes."""
-        return replace(self.forward, padded=0, products=0)
+        return self._without("padded", "products")
+
+    def _without(self, *names):
+        """The arrays of the forward pass but for some, unless the backward pass reads them."""
+        gone = dict.fromkeys(set(names) - set(self.read_again), 0)
+        return replace(self.forward, **gone)
 
     @property
     def backward(self):
@@ -98,15 +108,17 @@ class Memory:
 
 def bill(geometry, input_shape, output_shape, use_bias, algorithm):
     """The `Memory` of a convolution; shapes are (N, C, H, W), and c_i is known."""
-    N, c_i, h, w = input_shape
-    H, W = geometry.padded_size((h, w))
+    N, c_i, *size = input_shape
+    core = geometry.core
+    core_size = geometry.padded_size(size) if geometry.padded_apart else tuple(size)
+    H, W = _padded_size(core, core_size, algorithm)
     arrays = {
         "input": prod(input_shape),
         "weight": prod(geometry.weight_shape),
         "bias": geometry.channels if use_bias else 0,
         "output": prod(output_shape),
     }
-    if geometry.padded_apart or ((H, W) != (h, w) and algorithm in PADDING):
+    if geometry.padded_apart or ((H, W) != core_size and algorithm in PADDING):
         arrays["padded"] = N * c_i * H * W
     if algorithm == "matmul":
         arrays["columns"] = N * c_i * prod(geometry.kernel_size) * prod(output_shape[2:])
@@ -115,24 +127,22 @@ def bill(geometry, input_shape, output_shape, use_bias, algorithm):
         k_h, k_w = geometry.window  # dilation puts zeros between the taps, and they are multiplied
         taps = geometry.channels * c_i // geometry.groups * k_h * k_w
         arrays["products"] = N * taps * (H - k_h + 1) * (W - k_w + 1)
-    arrays.update(_inner_arrays(geometry, input_shape, output_shape, algorithm))
-    return Memory(Arrays(**arrays))
-
-
-def _inner_arrays(geometry, input_shape, output_shape, algorithm):
-    """The arrays of the convolution that an algorithm runs in this one's place."""
-    inner_geometry = inner(algorithm, geometry.core)
-    N, c_i, *size = input_shape
-    if algorithm == "pixels":
-        size = output_shape[2:]
-    elif geometry.padded_apart:
-        size = geometry.padded_size(size)
-    inner_input = (N, inner_geometry.in_channels, *size)
-    pairs = {
-        "inner_input": (prod(inner_input), N * c_i * prod(size)),
-        "inner_weight": (prod(inner_geometry.weight_shape), prod(geometry.weight_shape)),
-        "inner_output": (prod(inner_geometry.output_shape(inner_input)), prod(output_shape)),
+    elif algorithm == "split":
+        sizes = N * c_i * prod(core_size), arrays["weight"], arrays["output"]
+        arrays.update(zip(("inner_input", "inner_weight", "inner_output"), sizes))
+    run = inner(algorithm, core)
+    inner_input = (N, run.in_channels, *inner_size(algorithm, core, core_size))
+    pairs = {  # of that convolution, and what there is anyway
+        "inner_input": (inner_input, (N, c_i, *((H, W) if algorithm == "tile" else core_size))),
+        "inner_weight": (run.weight_shape, core.weight_shape),
+        "inner_output": (run.output_shape(inner_input), output_shape),
     }
-    if algorithm == "pixels":
-        pairs["inner_input"] = (prod(inner_input), prod(input_shape))
-    return {name: ours for name, (ours, outer) in pairs.items() if ours != outer}
+    arrays.update({name: prod(ours) for name, (ours, outer) in pairs.items() if ours != outer})
+    return Memory(Arrays(**arrays), READ_AGAIN.get(algorithm, ()))
+
+
+def _padded_size(geometry, size, algorithm):
+    """Height and width of the input as an algorithm pads it."""
+    if algorithm != "tile":
+        return geometry.padded_size(size)
+    return tuple(length + sum(margin) for length, margin in zip(size, margins(geometry)))

@@ -1,0 +1,66 @@
+"""Have a network's layers choose their algorithms before any of them sees an array."""
+
+from mxnet import current_context
+
+from . import _checks, dtypes
+from .cost.trace import trace
+from .network import layers_of, trace_anew
+
+
+def choose_algorithms(net, input_shape):
+    """Have every layer with algorithm 'auto' choose for an input of some shape.
+
+    A layer chooses at its first call, and inside a hybridized network it isn't called. So a network
+    that is hybridized at once stays with 'direct', unless it is told the shape of its input, which
+    is enough to know that of every layer's. Nothing is computed, and no parameter needs a value.
+    Layers that have chosen already choose anew; one that is used twice, for its first use.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        A network of one input that can be hybridized, or a lone layer; the outermost block.
+    input_shape : tuple of int
+        Of one input, with its batch: (N, c_i, h, w), or whatever the first layer takes.
+
+    Returns
+    -------
+    gluon.Block
+        net. What holds a layer traces anew at its next call, if it was hybridized.
+
+    Raises
+    ------
+    TypeError
+        net isn't a Block, or can't be traced; an input_shape that isn't a tuple of integers.
+    ValueError
+        A network without a `MultiChannelConv2D`, or an input shape that it can't take.
+
+    Examples
+    --------
+    >>> net = nn.HybridSequential()
+    >>> net.add(MultiChannelConv2D(64, 3, padding=1), MultiChannelConv2D(2, 3, padding=1))
+    >>> net.hybridize()
+    >>> net = choose_algorithms(net, (1, 3, 128, 128))
+    """
+    layers = {layer.prefix + "fwd": layer for layer in layers_of(net)}
+    shapes = {}
+    for node in trace(net, _checks.input_shape(input_shape)):
+        if node.name in layers:
+            shapes.setdefault(layers[node.name], node.inputs[0])
+    for layer, shape in shapes.items():
+        if layer.algorithm == "auto":
+            layer.algorithm = "auto"  # which forgets what was chosen
+            _choose(layer, shape)
+    trace_anew(net, shapes)
+    return net
+
+
+def _choose(layer, core_shape):
+    """Have a layer choose for the shape of its operator's input; its channels may be new to it."""
+    if not layer.geometry.in_channels:
+        layer.weight.shape = layer.geometry.with_in_channels(core_shape[1]).weight_shape
+        layer.weight._var = None  # the Symbol of the trace, which doesn't have that shape
+    try:
+        context = layer.weight.list_ctx()[0]
+    except RuntimeError:  # it isn't initialized
+        context = current_context()
+    layer._choose(core_shape, dtypes.as_dtype(layer.weight.dtype), context)
