@@ -267,6 +267,8 @@ FUNCTIONS = [
     ("mxconv.factor(ones(3), {})", "length", ["0", "4", *COUNTS]),
     ("mxconv.decompose({}, 1)", "kernel", KERNELS),
     ("mxconv.decompose(ones(3, 2, 2, 2), {})", "size", ["0", "(1,3)", "2**31", *PAIRS]),
+    ("mxconv.choose_algorithms({}, (1, 4, 9, 9))", "net", NETS),
+    ("mxconv.choose_algorithms(network(), {})", "shape", SHAPES),
     ("mxconv.cost({}, (1, 4, 9, 9))", "layer", ["None", "4", "'x'", "nn.Conv2D", "ones(3,4,2,2)"]),
     ("mxconv.cost({}, (1, 4, 9, 9))", "layer", ["object()", "sym.var('x')", "Unhybridizable()"]),
     ("mxconv.cost(mxconv.ConvGeometry(4, 3, in_channels=4), {})", "shape", SHAPES),

@@ -186,13 +186,16 @@ def test_a_gradient_that_is_added_to_is_added_to():
     assert equal("fourier", x.grad, 2 * expected)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("name, spreads", [("blocked", False), ("taps", False), ("fourier", True)])
-def test_where_nan_spreads(name, spreads):
+def test_where_it_spreads(name, spreads, value):
     g = ConvGeometry(1, 3, padding=1, in_channels=1)
     x = nd.ones((2, 1, 16, 16))
-    x[0, 0, 8, 8] = np.nan
-    y = np.isnan(ALGORITHMS[name](nd, x, nd.ones(g.weight_shape), None, g).asnumpy())
-    assert y[0].sum() == (256 if spreads else 9) and not y[1].any()
+    x[0, 0, 8, 8] = value
+    y = ALGORITHMS[name](nd, x, nd.ones(g.weight_shape), None, g).asnumpy()
+    wrong = ~np.isfinite(y)
+    assert wrong[0].sum() == (256 if spreads else 9) and not wrong[1].any()
+    assert np.isnan(y[wrong]).all() or (name, value) == ("blocked", np.inf)
 
 
 @pytest.mark.parametrize(

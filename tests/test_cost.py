@@ -427,11 +427,11 @@ def test_every_algorithm_has_a_bill():
                 inner_output=2 * 9 * 49,
             ),
         ),
-        # 2 x 2 tiles of 4 x 4; the window of the last one ends 3 rows and columns further on.
+        # Tiles of 4 x 4 from 3 rows and columns early on: 3 x 3 of them cover 8 + 3.
         (
             "tile",
             dict(channels=1, padding=1),
-            dict(padded=2 * 3 * 13**2, inner_weight=16 * 3 * 36, inner_output=2 * 16 * 4),
+            dict(inner_weight=16 * 3 * 36, inner_output=2 * 16 * 9),
         ),
         # The window of 6 x 6 takes 2 x 2 blocks of 4 x 4, of which there are 3 x 3.
         (

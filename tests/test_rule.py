@@ -5,7 +5,7 @@ from mxnet import autograd, nd
 from mxnet.gluon import nn
 from test_layer import EVERY_MODE, MODES, fill, integers, run
 
-from mxconv import ConvGeometry, MultiChannelConv2D, cost, set_algorithm
+from mxconv import ConvGeometry, MultiChannelConv2D, choose_algorithms, cost, set_algorithm
 from mxconv.algorithms import unsupported
 from mxconv.algorithms.rule import choose
 from mxconv.dtypes import BFLOAT16, has_avx512
@@ -140,6 +140,72 @@ def test_inside_a_hybridized_network(called_before):
         np.testing.assert_allclose(hybridized.asnumpy(), y.asnumpy(), rtol=1e-4, atol=1e-4)
     set_algorithm(net, "direct")
     np.testing.assert_allclose(net(x).asnumpy(), hybridized.asnumpy(), rtol=1e-4, atol=1e-4)
+
+
+def heads(in_channels=0):
+    """A layer, and three of it that are heads: two alike but for their padding, one by name."""
+    net = nn.HybridSequential()
+    net.add(MultiChannelConv2D(64, 1, in_channels=in_channels))
+    for arguments in (dict(padding=1), dict(padding=((2, 0), (1, 1)), padding_mode="reflect")):
+        net.add(MultiChannelConv2D(2, 3, **arguments), nn.Conv2D(64, 1))
+    net.add(MultiChannelConv2D(2, 3, algorithm="matmul"), nn.Dense(3))
+    return net
+
+
+@NEEDS_AVX512
+@pytest.mark.parametrize("in_channels", [0, 4])
+@pytest.mark.parametrize("initialized", [True, False])
+def test_a_network_that_is_hybridized_at_once(initialized, in_channels):
+    """With channels that are known, or that it learns; with parameters, or before them."""
+    net, x = heads(in_channels), integers((1, 4, 40, 36))
+    net.hybridize()
+    if initialized:
+        net.initialize(mx.init.Normal(0.1))
+    assert choose_algorithms(net, x.shape) is net
+    ours = [layer for layer in net if isinstance(layer, MultiChannelConv2D)]
+    assert [layer.chosen_algorithm for layer in ours] == ["blocked", "taps", "taps", "matmul"]
+    if not initialized:
+        net.initialize(mx.init.Normal(0.1))
+    with autograd.record():
+        y = net(x)
+    y.backward()
+    graph = net._cached_graph[1].tojson()
+    assert graph.count('"op": "Deconvolution"') == 2
+    gradients = [p.grad().copy() for p in net.collect_params().values()]
+    set_algorithm(net, "direct")
+    with autograd.record():
+        expected = net(x)
+    expected.backward()
+    np.testing.assert_allclose(y.asnumpy(), expected.asnumpy(), rtol=1e-3, atol=1e-3)
+    for ours, parameter in zip(gradients, net.collect_params().values()):
+        theirs = parameter.grad().asnumpy()
+        np.testing.assert_allclose(ours.asnumpy(), theirs, rtol=1e-3, atol=1e-3 * abs(theirs).max())
+
+
+@NEEDS_AVX512
+def test_a_network_chooses_anew_for_another_size():
+    net = heads()
+    net.initialize()
+    net(integers((1, 4, 40, 36)))
+    for size, choice in ((8, "direct"), (40, "taps")):
+        choose_algorithms(net, (1, 4, size, size))
+        assert net[1].chosen_algorithm == choice
+    lone = choose_algorithms(MultiChannelConv2D(2, 3, layout="NHWC"), (1, 40, 40, 64))
+    assert lone.chosen_algorithm == "taps" and lone.geometry.in_channels == 64
+
+
+def test_what_cannot_be_chosen_for_changes_nothing():
+    net = heads()
+    for shape in ((1, 4), (1, 4, 1, 1)):
+        with pytest.raises(ValueError, match=r"can't take input_shape=\(1, 4"):
+            choose_algorithms(net, shape)
+    assert all(layer.weight.shape[1] == 0 for layer in net if isinstance(layer, nn.Conv2D))
+    with pytest.raises(ValueError, match="a network with a MultiChannelConv2D"):
+        choose_algorithms(nn.Dense(2), (1, 4))
+    with pytest.raises(TypeError, match="net has the wrong type"):
+        choose_algorithms(None, (1, 4, 9, 9))
+    with pytest.raises(TypeError, match="expected a tuple of integers.*received input_shape='big'"):
+        choose_algorithms(net, "big")
 
 
 def test_a_lone_decision_does_not_disturb_recording():

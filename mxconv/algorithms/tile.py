@@ -17,7 +17,7 @@ outputs of the tiles around them.
 from dataclasses import replace
 
 from .direct import direct
-from .steps import add_bias, dilate, first_met, one_hot, pad
+from .steps import add_bias, dilate, every, first_met, one_hot, pad
 
 
 def unsupported(geometry):
@@ -27,44 +27,52 @@ def unsupported(geometry):
 
 def block(geometry):
     """(S_h, S_w): so many neighbouring outputs that with c_o they suit 16 lanes."""
-    if geometry.in_channels == 1:
+    if _folds(geometry):
         return (4, 4)  # as many input channels as lanes
     return {1: (4, 4), 2: (2, 4), 3: (4, 4)}.get(geometry.channels, (2, 2))
 
 
 def inner(geometry):
-    """The geometry of whole tiles, whose input is padded before and may be in blocks."""
+    """The geometry of whole tiles.
+
+    They begin above and left of the output by all but one, so that even padding covers the last. In
+    blocks the input is padded before.
+    """
     (S_h, S_w), (f_h, f_w) = block(geometry), _fold(geometry)
+    padding = tuple(p + extra for p, extra in zip(geometry.padding, _spare(geometry)))
     return replace(
         geometry,
         channels=geometry.channels * S_h * S_w,
         in_channels=geometry.in_channels * f_h * f_w,
         kernel_size=tuple(r // f for r, f in zip(_reach(geometry), (f_h, f_w))),
         strides=tuple(s // f for s, f in zip(_step(geometry), (f_h, f_w))),
-        padding=0,
+        padding=0 if _folds(geometry) else padding,
         dilation=1,
     )
 
 
 def inner_size(geometry, size):
-    """Height and width of the padded input in blocks."""
+    """Height and width of the input, or of the padded input in blocks."""
     lengths = (length + sum(margin) for length, margin in zip(size, margins(geometry)))
     return tuple(length // f for length, f in zip(lengths, _fold(geometry)))
 
 
 def margins(geometry):
-    """The padding ((top, bottom), (left, right)) with which the last tile is a whole one."""
+    """The padding ((top, bottom), (left, right)) of blocks with which the last tile is whole."""
+    if not _folds(geometry):
+        return ((0, 0), (0, 0))
     return tuple((p, p + extra) for p, extra in zip(geometry.padding, _spare(geometry)))
 
 
 def tile(F, x, weight, bias, geometry):
     """Convolve by tiles of neighbouring outputs; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
     planes, kernels = pad(F, x, margins(geometry)), _kernels(F, weight, geometry)
-    fold = _fold(geometry)
-    if fold != (1, 1):
-        take = one_hot(F, weight, fold)
-        planes, kernels = (_blocks(F, a, take, fold) for a in (planes, kernels))
+    if _folds(geometry):
+        take = one_hot(F, weight, _fold(geometry))
+        planes, kernels = (_blocks(F, a, take, _fold(geometry)) for a in (planes, kernels))
     y = _places(direct(F, planes, kernels, None, inner(geometry)), geometry)
+    if not _folds(geometry):
+        y = every(F, y, (1, 1), begin=[S - 1 for S in block(geometry)])
     return add_bias(F, F.slice_like(y, first_met(F, x, geometry), axes=(2, 3)), bias)
 
 
@@ -73,9 +81,14 @@ def _step(geometry):
     return tuple(S * s for S, s in zip(block(geometry), geometry.strides))
 
 
+def _folds(geometry):
+    """Whether blocks of the input become channels."""
+    return geometry.in_channels == 1
+
+
 def _fold(geometry):
     """(f_h, f_w): the block of the input that becomes channels."""
-    return _step(geometry) if geometry.in_channels == 1 else (1, 1)
+    return _step(geometry) if _folds(geometry) else (1, 1)
 
 
 def _reach(geometry):
