@@ -34,7 +34,8 @@ def choose(geometry, input_shape, dtype, avx512):
     c_o, c_i, k_h, k_w = geometry.weight_shape
     places, products, k = n * o_h * o_w, c_i * k_h * k_w, min(k_h, k_w)
     # The kernel is laid out anew at each call, so it has to be small beside the output.
-    if _cheap(geometry) and places >= max(784, 8 * products):
+    least = 3136 if geometry.groups == 1 and c_o > 4 * c_i and k == 1 else 784
+    if _cheap(geometry) and places >= max(least, 8 * products):
         return "blocked"
     if k < 3 or c_o % 8 == 0:
         return "direct"
