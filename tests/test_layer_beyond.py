@@ -32,8 +32,8 @@ PADDINGS = [
 
 
 def build(name, mode="eager", **arguments):
-    """A layer with integer parameters for 4 input channels."""
-    layer = MultiChannelConv2D(algorithm=name, in_channels=4, **arguments)
+    """A layer with integer parameters, for 4 input channels if no others are given."""
+    layer = MultiChannelConv2D(**{"in_channels": 4, **arguments}, algorithm=name)
     layer.initialize()
     fill(layer)
     if MODES[mode] is not None:

@@ -34,7 +34,7 @@ def choose(geometry, input_shape, dtype, avx512):
     c_o, c_i, k_h, k_w = geometry.weight_shape
     places, products, k = n * o_h * o_w, c_i * k_h * k_w, min(k_h, k_w)
     # The kernel is laid out anew at each call, so it has to be small beside the output.
-    least = 3136 if geometry.groups == 1 and c_o > 4 * c_i and k == 1 else 784
+    least = 3136 if geometry.pointwise and c_o > 4 * c_i else 784
     if _cheap(geometry) and places >= max(least, 8 * products):
         return "blocked"
     if k < 3 or c_o % 8 == 0:
@@ -45,12 +45,13 @@ def choose(geometry, input_shape, dtype, avx512):
         return "direct"
     if c_i == 1:
         return "tile" if c_o <= min(k - 5, 6) and o_h * o_w >= LARGE else "direct"
+    # On small maps a copy of the weight takes longer than the sums; that is what c_o limits below.
     if _few_taps(geometry) and places * c_i >= max(2**14, 2**11 * c_o):
         return "taps"
     if c_o <= 4:
         work, least = places * products * c_o, 3e5 if c_o == 1 else 1.7e6
         return "tile" if k >= 5 and o_h * o_w >= LARGE and work >= least else "direct"
-    # With other input channels, training would be slower.
+    # With other input channels, training would be slower: the gradient to the input has them.
     if c_i % 8 == 0 and products >= 288 and places >= max(6 * c_o, 1280 * c_o / c_i):
         return "align"
     return "direct"

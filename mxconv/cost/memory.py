@@ -64,7 +64,7 @@ class Memory:
 
     Not billed: what operators hold in private (blocked copies, scratch; the planes and transforms
     of 'fourier', in float64), the transposed copies of `layout='NHWC'`, and further copies of an
-    array of the output's size.
+    array of the output's size. `read_again` names the arrays that backward reads beside the usual.
     """
 
     forward: Arrays
