@@ -203,7 +203,11 @@ class ConvGeometry:
     def core_shape(self, shape):
         """The shape (n, c_i, h, w) of what is left for `core`, from that of an input."""
         n, c_i, *size = self.in_order(shape)
-        return (n, c_i, *(self.padded_size(size) if self.padded_apart else size))
+        return (n, c_i, *self.core_size(size))
+
+    def core_size(self, size):
+        """Height and width of what is left for `core`, from those of an input."""
+        return self.padded_size(size) if self.padded_apart else tuple(size)
 
     def output_shape(self, input_shape):
         """The shape of the output for the shape of an input, both in the layout's order of axes.

@@ -8,6 +8,7 @@ bring the number up to a multiple of 16, and their outputs are dropped.
 from dataclasses import replace
 
 from .direct import direct
+from .steps import join
 
 LANES = 16
 
@@ -33,10 +34,6 @@ def align(F, x, weight, bias, geometry):
 
 
 def _add_zeros(F, array, extra):
-    """An array with `extra` zeros at the end of its first axis.
-
-    `F.concat` isn't oneDNN's with an axis in front, and several times faster than `F.pad`.
-    """
+    """An array with `extra` zeros at the end of its first axis, much faster than by `F.pad`."""
     zeros = F.zeros_like(array.slice_axis(axis=0, begin=0, end=1))
-    zeros = F.broadcast_axis(zeros, axis=0, size=extra)
-    return F.concat(array.expand_dims(0), zeros.expand_dims(0), dim=1).reshape((-3, -2))
+    return join(F, (array, F.broadcast_axis(zeros, axis=0, size=extra)), axis=0)

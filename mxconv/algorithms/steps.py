@@ -60,6 +60,14 @@ def split(F, x, parts, axis=0, squeeze=True):
     return Split(pieces if parts > 1 else [pieces])
 
 
+def join(F, arrays, axis):
+    """Arrays one after another along an axis.
+
+    With an axis in front it isn't oneDNN's concatenation, which can fail on channels.
+    """
+    return F.concat(*(array.expand_dims(0) for array in arrays), dim=axis + 1).reshape((-3, -2))
+
+
 def one_hot(F, like, size):
     """h w kernels (h w, 1, h, w), each with a 1 at its own place among zeros, for a `size` (h, w).
 

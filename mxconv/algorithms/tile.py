@@ -53,8 +53,13 @@ def inner(geometry):
 
 def inner_size(geometry, size):
     """Height and width of the input, or of the padded input in blocks."""
-    lengths = (length + sum(margin) for length, margin in zip(size, margins(geometry)))
+    lengths = padded_size(geometry, size)
     return tuple(length // f for length, f in zip(lengths, _fold(geometry)))
+
+
+def padded_size(geometry, size):
+    """Height and width of the input with `margins`."""
+    return tuple(length + sum(margin) for length, margin in zip(size, margins(geometry)))
 
 
 def margins(geometry):

@@ -6,7 +6,7 @@ from typing import Tuple
 
 from .. import dtypes
 from ..algorithms import inner, inner_size
-from ..algorithms.tile import margins
+from ..algorithms.tile import padded_size
 
 PADDING = ("matmul", "definition", "pixels", "tile")  # the algorithms that pad in a step of its own
 
@@ -110,8 +110,9 @@ def bill(geometry, input_shape, output_shape, use_bias, algorithm):
     """The `Memory` of a convolution; shapes are (N, C, H, W), and c_i is known."""
     N, c_i, *size = input_shape
     core = geometry.core
-    core_size = geometry.padded_size(size) if geometry.padded_apart else tuple(size)
-    H, W = _padded_size(core, core_size, algorithm)
+    core_size = geometry.core_size(size)
+    tiled = algorithm == "tile"
+    H, W = padded_size(core, core_size) if tiled else core.padded_size(core_size)
     arrays = {
         "input": prod(input_shape),
         "weight": prod(geometry.weight_shape),
@@ -133,16 +134,9 @@ def bill(geometry, input_shape, output_shape, use_bias, algorithm):
     run = inner(algorithm, core)
     inner_input = (N, run.in_channels, *inner_size(algorithm, core, core_size))
     pairs = {  # of that convolution, and what there is anyway
-        "inner_input": (inner_input, (N, c_i, *((H, W) if algorithm == "tile" else core_size))),
+        "inner_input": (inner_input, (N, c_i, *((H, W) if tiled else core_size))),
         "inner_weight": (run.weight_shape, core.weight_shape),
         "inner_output": (run.output_shape(inner_input), output_shape),
     }
     arrays.update({name: prod(ours) for name, (ours, outer) in pairs.items() if ours != outer})
     return Memory(Arrays(**arrays), READ_AGAIN.get(algorithm, ()))
-
-
-def _padded_size(geometry, size, algorithm):
-    """Height and width of the input as an algorithm pads it."""
-    if algorithm != "tile":
-        return geometry.padded_size(size)
-    return tuple(length + sum(margin) for length, margin in zip(size, margins(geometry)))
