@@ -42,6 +42,11 @@ INNER = pytest.mark.parametrize(  # algorithms that run MXNet's operator on anot
 )
 
 
+def images(arguments, n=2):
+    """Integers for a layer that `build` has made with these arguments."""
+    return integers((n, arguments.get("in_channels", 4), 9, 8))
+
+
 def one_layer(arguments, algorithm="direct"):
     """A layer in a network, with integer parameters, and integers for it."""
     net = nn.HybridSequential()
@@ -85,7 +90,7 @@ def test_a_layer_comes_back_from_its_files(name, arguments, size, tmp_path):
 
 @INNER
 def test_algorithms_for_some_geometries_come_back(name, arguments, tmp_path):
-    layer, x = build(name, **arguments), integers((2, arguments.get("in_channels", 4), 9, 8))
+    layer, x = build(name, **arguments), images(arguments)
     twin = exported(layer, x, tmp_path)
     for ours, theirs in zip(run(twin, x), run(layer, x)):
         assert np.array_equal(ours, theirs)
@@ -329,7 +334,7 @@ def test_what_a_path_makes_comes_back_from_its_files(path, tmp_path):
 
 @INNER
 def test_algorithms_that_run_the_operator_on_another_geometry(path, name, arguments):
-    net, x = nn.HybridSequential(), integers((4, arguments.get("in_channels", 4), 9, 8))
+    net, x = nn.HybridSequential(), images(arguments, n=4)
     net.add(build(name, **arguments))
     y = net(x).asnumpy()
     changed = path(net, x)

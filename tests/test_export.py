@@ -8,7 +8,7 @@ import pytest
 from mxnet import autograd, nd
 from mxnet.gluon import nn
 from mxnet.gluon.model_zoo import vision
-from test_deployment import INNER
+from test_deployment import INNER, images
 from test_layer import EVERY, EVERY_LAYER, EVERY_MODE, MODES, fill, integers, run
 from test_layer_beyond import PADDINGS, build
 
@@ -54,7 +54,7 @@ def test_every_layer_with_every_algorithm(name, arguments, size, path):
 
 @INNER
 def test_algorithms_for_some_geometries(name, arguments, path):
-    layer, x = build(name, **arguments), integers((2, 4, 9, 8))
+    layer, x = build(name, **arguments), images(arguments)
     assert np.array_equal(exported(layer, x, path), layer(x).asnumpy())
     assert layer.algorithm == name
 
