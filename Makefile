@@ -10,6 +10,7 @@ help:
 	@echo "make cover   run the tests and list the lines and branches that they don't reach"
 	@echo "make pythons run the tests on every Python from 3.8 to 3.12 that is installed, by nox"
 	@echo "make bench   measure the layer against nn.Conv2D on this machine (20 minutes)"
+	@echo "make rule    measure what the rule of 'auto' is drawn from, for benchmarks/rule.md"
 	@echo "make page    write examples/output/page.html, where every sum can be clicked"
 	@echo "make clean   remove $(VENV) and what building left"
 	@echo "All but the last make $(VENV) by themselves, with the first suitable Python they find"
@@ -23,6 +24,11 @@ bench: installed-examples
 	@$(RUN) benchmarks/calls.py
 	@$(RUN) benchmarks/process.py
 	@$(RUN) benchmarks/bad_input.py
+
+RULE := benchmarks/rule.md
+rule: installed-examples
+	@$(RUN) benchmarks/convolutions.py --groups "the rule" --networks \
+		--algorithms align split tile taps $(ARGS) >$(RULE).new && mv $(RULE).new $(RULE)
 
 lint: installed-lint
 	@$(RUN) -m ruff check
@@ -60,4 +66,4 @@ $(VENV)/installed-%: setup.py requirements.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	@touch $@
 
-.PHONY: help bench book cover lint page pythons test clean venv
+.PHONY: help bench book cover lint page pythons rule test clean venv

@@ -50,7 +50,8 @@ WHOLE = {
 
 def same(c_i, c_o, k, size, **rest):
     """A convolution that keeps height and width, of a square input."""
-    return ConvGeometry(c_o, k, padding=k // 2, in_channels=c_i, **rest), (size, size)
+    padding = rest.get("dilation", 1) * (k // 2)
+    return ConvGeometry(c_o, k, padding=padding, in_channels=c_i, **rest), (size, size)
 
 
 CHOSEN = {
@@ -67,12 +68,14 @@ CHOSEN = {
         same(64, 4, 3, 64),
         same(128, 4, 3, 32),
         same(64, 21, 1, 64),
+        *(same(2048, 21, 3, 41, dilation=d) for d in (6, 12)),  # DeepLab's
     ],
     "odd channels": [
         same(64, 8, 3, 64),
         same(64, 12, 3, 64),
         same(128, 12, 3, 32),
         same(18, 18, 3, 56),
+        same(30, 30, 3, 56),
         same(36, 36, 3, 56),
         same(72, 72, 3, 28),
         same(33, 33, 3, 56, groups=33),
@@ -104,10 +107,19 @@ CHOSEN["the rule"] = [
     *(same(64, 4, 3, size) for size in (8, 16, 32)),
     *(same(c_i, 4, 5, 64) for c_i in (16, 32, 64)),
     *(same(64, c_o, 7, 64) for c_o in (1, 3, 5, 7, 10)),
-    *(same(c_i, 12, 3, 28) for c_i in (20, 24, 32, 50, 64, 100, 128)),
+    *(same(c_i, 12, 3, 28) for c_i in (16, 20, 24, 32, 36, 50, 64, 100, 128)),
+    *(same(64, c_o, 3, 28) for c_o in (9, 36, 84, 102)),
+    *(same(8, c_o, 3, 64) for c_o in (9, 12, 20)),
     *(same(512, c_o, 3, 28) for c_o in (21, 40, 72, 84, 126, 250)),
     *(same(512, c_o, 3, 14) for c_o in (21, 84, 126)),
-    *(same(36, 36, 3, size) for size in (28, 56)),
+    *(same(c, c, 3, size) for c in (20, 36, 60, 100) for size in (28, 56)),
+    *(same(c, c, 3, 56) for c in (7, 9, 18)),
+    *(same(36, c_o, 3, 56) for c_o in (4, 9, 24, 32, 52, 60)),
+    same(1, 1, 7, 64, dilation=2),
+    *(same(64, c_o, 3, 64, dilation=2) for c_o in (1, 3, 12, 72, 84)),
+    *(same(64, 2, 3, 64, dilation=d) for d in (4, 8)),
+    *(same(c, 12, 3, 56, dilation=2) for c in (16, 24, 36)),
+    same(33, 33, 3, 28, groups=33, dilation=2),
     *(same(c, c, 3, 28, groups=c) for c in (9, 15, 20, 33, 40, 58, 100)),
     *(same(c, c, 5, 14, groups=c) for c in (20, 58, 100)),
 ]
@@ -134,4 +146,6 @@ def short(geometry, size):
     text = f"{geometry.in_channels}>{geometry.channels} {k} @{size[0]}"
     if geometry.strides != (1, 1):
         text += f" s{geometry.strides[0]}"
+    if geometry.dilation != (1, 1):
+        text += f" d{geometry.dilation[0]}"
     return text if geometry.groups == 1 else f"{text} g{geometry.groups}"

@@ -16,8 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import report
 from cases import CHOSEN, GROUPS, WHOLE, cases, short
-from mxconv import MultiChannelConv2D, convert, cost
+from mxconv import MultiChannelConv2D, convert, cost, dtypes
 from mxconv.algorithms import ALGORITHMS, unsupported
+from mxconv.algorithms.rule import choose
 from timing import MODES, in_turn, on_one_core, ratio
 import mxnet as mx
 import numpy as np
@@ -64,6 +65,7 @@ def measure(case, n, algorithms, seconds, peak, peer):
     theirs = peer.medians(case.geometry, x.shape, seconds) if peer else {}
     products = cost(case.geometry, x.shape).forward.multiplications
     stock = blocks.pop(STOCK)
+    taken = choose(case.geometry, x.shape, x.dtype, dtypes.has_avx512())
     for name, block in blocks.items():
         own = {mode: median(times[mode][name]) for mode in MODES}
         yield {
@@ -71,6 +73,7 @@ def measure(case, n, algorithms, seconds, peak, peer):
             "convolution": short(case.geometry, case.size),
             "n": n,
             "algorithm": block.chosen_algorithm,
+            "taken": name == taken,  # rather than 'auto' itself
             **{mode: ratio(times[mode][name], times[mode][STOCK]) for mode in MODES},
             "peak": products / own["inference"] / peak,
             "errors": _errors(block, stock, x, case.geometry) if _differs(block) else (),

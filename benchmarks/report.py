@@ -23,7 +23,9 @@ matrix product, {gflops:.0f} GFLOP/s, that the layer reaches in inference. `erro
 errors relative to float64, of y, dx and dweight, over those of `nn.Conv2D`. With 'direct', and in
 training with 'blocked', both run the same operator. What differs there is noise:
 {noise}."""
-TORCH = """\
+TAKEN = """
+`(auto)` is behind what 'auto' takes, where that isn't 'direct'."""
+TORCH = """
 `torch` is the time of PyTorch {version}, in the faster of its two layouts and in a process of its
 own, over the layer's."""
 
@@ -38,13 +40,16 @@ class Report:
     torch: Optional[str]  # its version
 
     def __str__(self):
-        return "\n\n".join([self.meaning(), self.convolutions(), self.whole(), self.summary()])
+        parts = [self.meaning(), self.convolutions(), *[self.whole()] * bool(self.networks)]
+        return "\n\n".join([*parts, self.summary()])
 
     def meaning(self):
         """What the figures are, and where they were measured."""
         figures = dict(machine=machine(), gflops=2e-9 * self.peak, noise=self.noise())
         text = MEANING.format(**figures)
-        return text + "\n" + TORCH.format(version=self.torch) if self.torch else text
+        if any(row["taken"] for row in self.rows):
+            text += TAKEN
+        return text + TORCH.format(version=self.torch) if self.torch else text
 
     def noise(self):
         """The figures where both sides are the same operator: their range, and of nine in ten."""
@@ -60,7 +65,8 @@ class Report:
         titles = ("group", "convolution", "n", "algorithm", *MODES, "peak", "errors")
         lines = [
             (
-                *(row[title] for title in titles[:4]),
+                *(row[title] for title in titles[:3]),
+                row["algorithm"] + " (auto)" * row["taken"],
                 *(_with_spread(*row[mode]) for mode in MODES),
                 f"{100 * row['peak']:.0f} %",
                 " ".join(f"{error:.1f}" for error in row["errors"]) or "–",

@@ -415,7 +415,12 @@ def test_every_algorithm_has_a_bill():
         (
             "align",
             dict(channels=5, padding=1),
-            dict(inner_weight=16 * 27, inner_output=2 * 16 * 64),
+            dict(inner_input=2 * 8 * 64, inner_weight=8 * 72, inner_output=2 * 8 * 64),
+        ),
+        (
+            "align",
+            dict(channels=5, padding=1, in_channels=8),
+            dict(inner_weight=16 * 72, inner_output=2 * 16 * 64),
         ),
         (
             "split",

@@ -92,6 +92,8 @@ def test_it_equals_nn_conv2d(name, mode, arguments, size, ctx):
     "name, arguments, size",
     [
         ("align", dict(channels=12, kernel_size=3, padding=1, activation="relu"), (6, 7)),
+        ("align", dict(channels=9, kernel_size=3, dilation=2, in_channels=8), (6, 7)),
+        ("align", dict(channels=24, kernel_size=3, strides=2, use_bias=False), (6, 7)),
         ("split", dict(channels=9, kernel_size=3, groups=9, strides=2, in_channels=9), (7, 7)),
         ("tile", dict(channels=1, kernel_size=5, padding=2), (9, 10)),
         ("tile", dict(channels=3, kernel_size=(2, 3), strides=(2, 1), dilation=2), (9, 8)),

@@ -38,8 +38,18 @@ CHOICES = [  # channels, kernel, in_channels, size, the rest, the choice
     (12, 3, 64, 64, {}, "align"),
     (12, 3, 64, 8, {}, "direct"),
     (12, 3, 128, 64, {}, "taps"),
-    (12, 3, 50, 64, {}, "taps"),
-    (12, 3, 20, 64, {}, "direct"),
+    (12, 3, 100, 28, {}, "taps"),
+    (12, 3, 50, 64, {}, "align"),
+    (12, 3, 20, 64, {}, "align"),
+    (12, 3, 20, 28, {}, "direct"),
+    (12, 3, 16, 56, {}, "align"),
+    (12, 3, 16, 28, {}, "direct"),
+    (20, 3, 8, 112, {}, "direct"),
+    (24, 3, 36, 56, {}, "align"),
+    (32, 3, 36, 56, {}, "direct"),
+    (60, 3, 36, 56, {}, "direct"),
+    (18, 3, 18, 56, {}, "direct"),
+    (9, 3, 8, 40, {}, "direct"),
     (12, 1, 512, 64, {}, "direct"),
     (6, 7, 64, 64, {}, "align"),
     (16, 3, 64, 64, {}, "direct"),
@@ -65,15 +75,24 @@ CHOICES = [  # channels, kernel, in_channels, size, the rest, the choice
     (40, 3, 40, 56, dict(groups=40), "direct"),
     (15, 3, 15, 56, dict(groups=15), "direct"),
     (16, 5, 6, 14, {}, "direct"),
-    (36, 3, 36, 56, {}, "direct"),
+    (36, 3, 36, 56, {}, "align"),
+    (36, 3, 36, 28, {}, "direct"),
     (2, 3, 64, 64, dict(strides=2), "direct"),
-    (2, 3, 64, 64, dict(dilation=2), "direct"),
+    (1, 7, 1, 256, dict(dilation=2), "tile"),
+    (2, 3, 64, 64, dict(dilation=2), "taps"),
+    (2, 3, 64, 64, dict(dilation=8), "align"),
+    (8, 3, 64, 64, dict(dilation=2), "direct"),
+    (21, 3, 512, 41, dict(dilation=6), "align"),
+    (84, 3, 64, 64, dict(dilation=2), "direct"),
+    (12, 3, 24, 56, dict(dilation=2), "direct"),
+    (32, 1, 32, 112, dict(dilation=2), "direct"),
+    (33, 3, 33, 56, dict(dilation=2, groups=33), "direct"),
     (2, 3, 64, 64, dict(groups=2), "direct"),
 ]
 
 
 def geometry(channels, kernel, in_channels, rest):
-    rest = {"padding": kernel // 2, **rest}
+    rest = {"padding": rest.get("dilation", 1) * (kernel // 2), **rest}
     return ConvGeometry(channels, kernel, in_channels=in_channels, **rest)
 
 

@@ -1,8 +1,12 @@
-"""More output channels than asked for, so that their number suits the CPU.
+"""More channels than asked for, so that their number suits the CPU.
 
-oneDNN's fastest kernels compute 16 output channels at a time, the float32 numbers of an AVX-512
-register; for most other numbers MXNet falls back to kernels several times slower. Filters of zeros
-bring the number up to a multiple of 16, and their outputs are dropped.
+oneDNN's kernels compute 8 or 16 output channels side by side, the float32 numbers of a register;
+for most other numbers MXNet falls back to kernels several times slower. Filters of zeros bring the
+number up, and their outputs are dropped.
+
+The input channels are the output channels of the gradient to the input. Where they don't suit
+either, channels of zeros are added to the input too. As each of them adds to all products, both
+numbers then go up to a multiple of 8 only.
 """
 
 from dataclasses import replace
@@ -10,7 +14,7 @@ from dataclasses import replace
 from .direct import direct
 from .steps import join
 
-LANES = 16
+LANES, FEWEST_LANES = 16, 8
 
 
 def unsupported(geometry):
@@ -21,19 +25,25 @@ def unsupported(geometry):
 
 
 def inner(geometry):
-    """The geometry with a multiple of 16 output channels."""
-    return replace(geometry, channels=geometry.channels + -geometry.channels % LANES)
+    """The geometry with numbers of channels that suit the CPU."""
+    c_o, c_i = geometry.channels, geometry.in_channels
+    lanes = FEWEST_LANES if c_i % FEWEST_LANES else LANES
+    return replace(geometry, channels=c_o + -c_o % lanes, in_channels=c_i + -c_i % FEWEST_LANES)
 
 
 def align(F, x, weight, bias, geometry):
     """Convolve among channels of zeros; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
     c_o, aligned = geometry.channels, inner(geometry)
-    weight = _add_zeros(F, weight, aligned.channels - c_o)
-    bias = None if bias is None else _add_zeros(F, bias, aligned.channels - c_o)
+    outputs, inputs = aligned.channels - c_o, aligned.in_channels - geometry.in_channels
+    x, weight = (_add_zeros(F, array, inputs, axis=1) for array in (x, weight))
+    weight = _add_zeros(F, weight, outputs, axis=0)
+    bias = None if bias is None else _add_zeros(F, bias, outputs, axis=0)
     return direct(F, x, weight, bias, aligned).slice_axis(axis=1, begin=0, end=c_o)
 
 
-def _add_zeros(F, array, extra):
-    """An array with `extra` zeros at the end of its first axis, much faster than by `F.pad`."""
-    zeros = F.zeros_like(array.slice_axis(axis=0, begin=0, end=1))
-    return join(F, (array, F.broadcast_axis(zeros, axis=0, size=extra)), axis=0)
+def _add_zeros(F, array, extra, axis):
+    """An array with `extra` zeros at the end of an axis, much faster than by `F.pad`."""
+    if not extra:
+        return array
+    zeros = F.zeros_like(array.slice_axis(axis=axis, begin=0, end=1))
+    return join(F, (array, F.broadcast_axis(zeros, axis=axis, size=extra)), axis=axis)
