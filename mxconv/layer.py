@@ -93,7 +93,7 @@ class MultiChannelConv2D(nn.Conv2D):
     (1, 4, 5, 5)
     """
 
-    _accepted = (None,)  # the weight's arrays, and the shape, dtype and context of the last input
+    _accepted = (None, ())  # the weight's arrays, and the last input's shape, dtype and context
     _chosen = (None, "direct")  # what 'auto' runs, and the dtype and device that it was chosen for
 
     def __init__(
@@ -210,8 +210,8 @@ class MultiChannelConv2D(nn.Conv2D):
         with ONE_THREAD:
             if self._cached_op is None or self._callback is not None:
                 return super().forward(x)
-            arguments = self._cached_op_args  # pairs: (True, position) is x, (False, parameter)
-            return self._cached_op(*(x if is_x else p.data(context) for is_x, p in arguments))
+            pairs = self._cached_op_args  # (True, position) is x, (False, parameter)
+            return self._cached_op(*[x if is_x else p.data(context) for is_x, p in pairs])
 
     def hybrid_forward(self, F, x, weight, bias=None):
         """Convolve arrays (F is `mx.nd`) or trace symbols (F is `mx.sym`)."""
@@ -258,9 +258,9 @@ class MultiChannelConv2D(nn.Conv2D):
                 "expected an mxnet.nd.NDArray, an mxnet.np.ndarray or a Symbol as input, received "
                 f"{type(x).__module__}.{type(x).__name__}"
             )
-        shape, dtype, context = x.shape, x.dtype, x.context
-        arrays, *like = self._accepted
-        if arrays is self.weight._data and like == [shape, dtype, context]:
+        like = shape, dtype, context = x.shape, x.dtype, x.context
+        arrays, last = self._accepted
+        if like == last and arrays is self.weight._data:
             return x, context
         if context.device_type == "cpu_shared":  # as the worker processes of a DataLoader give it
             return self._check(x.as_in_context(cpu(context.device_id)))
@@ -270,7 +270,7 @@ class MultiChannelConv2D(nn.Conv2D):
                 self.infer_shape(x)
             if self._algorithm == "auto":
                 self._choose(self.geometry.core_shape(shape), dtype, context)
-            self._accepted = (self.weight._data, shape, dtype, context)
+            self._accepted = (self.weight._data, like)
         return x, context
 
     def _choose(self, core_shape, dtype, context):
