@@ -20,9 +20,10 @@ The figures are times of `nn.Conv2D` over the layer's: more than 1 is faster. ±
 between the quartiles over single calls. `inference` waits for the output, `read` for an operator
 that reads it, `training` for a forward and a backward pass. `peak` is the share of MXNet's fastest
 matrix product, {gflops:.0f} GFLOP/s, that the layer reaches in inference. `errors` are the layer's
-errors relative to float64, of y, dx and dweight, over those of `nn.Conv2D`. With 'direct', and in
+errors relative to float64, of y, dx and dweight, over those of `nn.Conv2D`."""
+NOISE = """ With 'direct', and in
 training with 'blocked', both run the same operator. What differs there is noise:
-{noise}."""
+{:.2f} to {:.2f}, nine in ten of them {:.2f} to {:.2f}."""
 TAKEN = """
 `(auto)` is behind what 'auto' takes, where that isn't 'direct'."""
 TORCH = """
@@ -45,20 +46,19 @@ class Report:
 
     def meaning(self):
         """What the figures are, and where they were measured."""
-        figures = dict(machine=machine(), gflops=2e-9 * self.peak, noise=self.noise())
-        text = MEANING.format(**figures)
+        text = MEANING.format(machine=machine(), gflops=2e-9 * self.peak) + self.noise()
         if any(row["taken"] for row in self.rows):
             text += TAKEN
         return text + TORCH.format(version=self.torch) if self.torch else text
 
     def noise(self):
-        """The figures where both sides are the same operator: their range, and of nine in ten."""
+        """The figures where both sides are the same operator, if any: their range, and of 90 %."""
         same = {"direct": MODES, "blocked": ["training"]}
         found = sorted(row[mode][0] for row in self.rows for mode in same.get(row["algorithm"], ()))
         if not found:
-            return "in no row"
-        low, high = found[len(found) // 20], found[-1 - len(found) // 20]
-        return f"{found[0]:.2f} to {found[-1]:.2f}, nine in ten of them {low:.2f} to {high:.2f}"
+            return ""
+        most = found[len(found) // 20 : len(found) - len(found) // 20]
+        return NOISE.format(found[0], found[-1], most[0], most[-1])
 
     def convolutions(self):
         """A line per convolution, size of batch and algorithm."""

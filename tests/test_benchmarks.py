@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mxconv.algorithms import unsupported
+from mxconv.algorithms.rule import choose
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -58,6 +60,22 @@ def test_every_convolution_of_the_networks_is_there_once(of_benchmarks):
     assert len(found) == len(set(found)) == 20 + 9  # as counted from the papers' tables
     for case in cases.cases(["filters", "heads"]):
         assert unsupported("tile", case.geometry) is None
+
+
+def test_the_rules_table_is_of_its_cases_and_marks_what_it_takes(of_benchmarks):
+    cases, table = of_benchmarks("cases"), (BENCHMARKS / "rule.md").read_text(encoding="utf-8")
+    marked = {}
+    for row in rows(table, "group"):
+        key = row["convolution"], int(row["n"])
+        name, auto, _ = row["algorithm"].partition(" (auto)")
+        marked.setdefault(key, []).extend([name] if auto else [])
+    for case in cases.cases(["the rule"]):
+        for n in (1, 16):
+            shape = (n, case.geometry.in_channels, *case.size)
+            name = choose(case.geometry, shape, np.float32, avx512=True)
+            measured = marked.pop((cases.short(case.geometry, case.size), n))
+            assert measured == ([] if name == "direct" else [name]), (case, n)
+    assert not any(marked.values())
 
 
 def test_the_readme_shows_the_summary_of_the_measurements():
