@@ -9,7 +9,7 @@ Small convolutions stay with 'direct', whose single operator costs least to call
 
 import numpy as np
 
-from . import align, taps
+from . import align, split, taps
 from .align import FEWEST_LANES, LANES
 
 LARGE = 1024  # places of an output, 32 x 32: with fewer of them tiles have nothing to gain
@@ -41,9 +41,9 @@ def choose(geometry, input_shape, dtype, avx512):
     if k < 3:
         return "direct"
     if geometry.depthwise:
-        rest = c_o % FEWEST_LANES
-        splits = rest and not dilated and c_o >= 4 * rest and places * c_o >= 2**14
-        return "split" if splits else "direct"
+        if dilated or split.unsupported(geometry):
+            return "direct"
+        return "split" if c_o >= 4 * (c_o % split.LANES) and places * c_o >= 2**14 else "direct"
     if geometry.groups > 1 or geometry.strides != (1, 1):
         return "direct"
     if c_i == 1:
@@ -79,7 +79,7 @@ def _few_taps(geometry):
 def _few_zeros(geometry, places):
     """Whether zeros among the channels are worth it, and so is a new copy of the weight."""
     c_o, c_i, filled = geometry.channels, geometry.in_channels, align.inner(geometry)
-    if c_o % LANES == 0 or (c_o % FEWEST_LANES == 0 and c_i % FEWEST_LANES == 0):
+    if align.unsupported(geometry) or (c_o % FEWEST_LANES == 0 and c_i % FEWEST_LANES == 0):
         return False
     if geometry.dilation != (1, 1) and (c_i % LANES or c_o > c_i):
         return False  # the kernels for 8 lanes are slow there
