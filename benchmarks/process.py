@@ -1,11 +1,13 @@
 """What the settings of `mxconv.cpu` gain for `nn.Conv2D`, on the machine that it runs on.
 
 Each figure compares processes with the setting and without it, started in turn, on one core: a
-ratio of medians, more than 1 is faster with it.
+ratio of medians, more than 1 is faster with it. Behind it the memory that a process holds after its
+calls, and the most that it held meanwhile, as medians, with the setting and without it.
 """
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -29,7 +31,7 @@ CASES = {  # setting: dtype, size and number of images, arguments
 
 
 def measure(name, on, mode):
-    """Print the median seconds of a call, in a process that does nothing else."""
+    """Print the median seconds of a call, in a process that does nothing else, and its memory."""
     dtype, size, n, arguments = CASES[name]
     if on:
         getattr(cpu, name)()
@@ -39,17 +41,22 @@ def measure(name, on, mode):
     layer.hybridize(static_alloc=True, static_shape=True)
     x = nd.random.normal(shape=(n, arguments["in_channels"], size, size)).astype(dtype)
     times = [call(layer, x, mode) for _ in range(CALLS + 2)]
-    print(statistics.median(times[2:]))
+    nd.waitall()
+    with open("/proc/self/statm", encoding="ascii") as file:
+        held = int(file.read().split()[1]) * resource.getpagesize()
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(statistics.median(times[2:]), held / 2**20, most / 2**20)
 
 
-def ratio(name, mode, rounds):
-    """Medians over processes started in turn: without the setting over with it."""
-    times = {False: [], True: []}
+def compare(name, mode, rounds):
+    """Medians of what `measure` prints, without the setting and with it, in processes in turn."""
+    printed = {False: [], True: []}
     for _ in range(rounds):
-        for on in times:
+        for on in printed:
             what = ["--measure", name, "--mode", mode] + ["--on"] * on
-            times[on].append(float(subprocess.check_output([sys.executable, __file__, *what])))
-    return statistics.median(times[False]) / statistics.median(times[True])
+            line = subprocess.check_output([sys.executable, __file__, *what])
+            printed[on].append([float(figure) for figure in line.split()])
+    return [[statistics.median(column) for column in zip(*lines)] for lines in printed.values()]
 
 
 def main():
@@ -64,14 +71,16 @@ def main():
     on_one_core()
     settings = {name: getattr(cpu, name)() for name in (*CASES, "openblas_kernel")}
     figures = [
-        (name, mode, ratio(name, mode, options.rounds))
+        (name, mode, *compare(name, mode, options.rounds))
         for name in tqdm([name for name in CASES if settings[name]], unit="setting")
         for mode in MODES
     ]
     for name, setting in settings.items():
         print(f"{name}: {setting}")
-    for name, mode, figure in figures:
-        print(f"{name}, {mode}: {figure:.2f}")
+    for name, mode, without, with_it in figures:
+        print(f"{name}, {mode}: {without[0] / with_it[0]:.2f}")
+        text = "  MB at the end and at most: {:.0f}, {:.0f}; without it {:.0f}, {:.0f}"
+        print(text.format(*with_it[1:], *without[1:]))
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def test_the_memory_of_a_large_array_is_given_back_and_with_the_setting_it_is_ke
 
 @NEEDS_GLIBC
 def test_the_memory_that_was_kept_serves_the_next_large_arrays():
-    """Of 100 arrays of 64 MB in turn: MXNet makes the next few before it has freed one."""
+    """100 arrays of 64 MB come and go in turn, and the process grows by fewer than 20 of them."""
     code = """
 cpu.keep_large_buffers()
 start = resident()
