@@ -123,6 +123,7 @@ class Peer:
             kernel_size=geometry.kernel_size,
             stride=geometry.strides,
             padding=geometry.padding,
+            dilation=geometry.dilation,
             groups=geometry.groups,
         )
         question = dict(arguments=arguments, shape=shape, seconds=seconds)
