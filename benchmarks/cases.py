@@ -146,6 +146,6 @@ def short(geometry, size):
     text = f"{geometry.in_channels}>{geometry.channels} {k} @{size[0]}"
     if geometry.strides != (1, 1):
         text += f" s{geometry.strides[0]}"
-    if geometry.dilation != (1, 1):
+    if geometry.dilated:
         text += f" d{geometry.dilation[0]}"
     return text if geometry.groups == 1 else f"{text} g{geometry.groups}"

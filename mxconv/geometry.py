@@ -188,6 +188,11 @@ class ConvGeometry:
         return self.groups == self.in_channels == self.channels > 1
 
     @property
+    def dilated(self):
+        """Whether there is a dilation other than 1."""
+        return self.dilation != (1, 1)
+
+    @property
     def pointwise(self):
         """Whether the kernel is 1x1, so that outputs see one pixel each."""
         return self.kernel_size == (1, 1)

@@ -33,7 +33,7 @@ def choose(geometry, input_shape, dtype, avx512):
     n, _, o_h, o_w = geometry.output_shape(input_shape)
     c_o, c_i, k_h, k_w = geometry.weight_shape
     places, products, k = n * o_h * o_w, c_i * k_h * k_w, min(k_h, k_w)
-    work, dilated = places * products * c_o, geometry.dilation != (1, 1)
+    work = places * products * c_o
     # The kernel is laid out anew at each call, so it has to be small beside the output.
     least = 3136 if geometry.pointwise and c_o > 4 * c_i else 784
     if _cheap(geometry) and places >= max(least, 8 * products):
@@ -41,7 +41,7 @@ def choose(geometry, input_shape, dtype, avx512):
     if k < 3:
         return "direct"
     if geometry.depthwise:
-        if dilated or split.unsupported(geometry):
+        if geometry.dilated or split.unsupported(geometry):
             return "direct"
         return "split" if c_o >= 4 * (c_o % split.LANES) and places * c_o >= 2**14 else "direct"
     if geometry.groups > 1 or geometry.strides != (1, 1):
@@ -51,7 +51,7 @@ def choose(geometry, input_shape, dtype, avx512):
     # On small maps a copy of the weight takes longer than the sums; that is what c_o limits below.
     if _few_taps(geometry) and places * c_i >= max(2**14, 2**11 * c_o):
         return "taps"
-    if c_o <= 4 and not dilated:
+    if c_o <= 4 and not geometry.dilated:
         least = 3e5 if c_o == 1 else 1.7e6
         return "tile" if k >= 5 and o_h * o_w >= LARGE and work >= least else "direct"
     return "align" if _few_zeros(geometry, places) and work >= LEAST else "direct"
@@ -60,7 +60,7 @@ def choose(geometry, input_shape, dtype, avx512):
 def _cheap(geometry):
     """Whether outputs are so cheap that their layout matters: 1x1, depthwise, or of an image."""
     _, c_i, k_h, k_w = geometry.weight_shape
-    if geometry.channels % LANES or c_i * k_h * k_w > 256 or geometry.dilation != (1, 1):
+    if geometry.channels % LANES or c_i * k_h * k_w > 256 or geometry.dilated:
         return False
     return geometry.depthwise or (geometry.groups == 1 and (geometry.pointwise or c_i <= 4))
 
@@ -81,7 +81,7 @@ def _few_zeros(geometry, places):
     c_o, c_i, filled = geometry.channels, geometry.in_channels, align.inner(geometry)
     if align.unsupported(geometry) or (c_o % FEWEST_LANES == 0 and c_i % FEWEST_LANES == 0):
         return False
-    if geometry.dilation != (1, 1) and (c_i % LANES or c_o > c_i):
+    if geometry.dilated and (c_i % LANES or c_o > c_i):
         return False  # the kernels for 8 lanes are slow there
     # With more outputs the slower kernel has more to multiply for each copy of a window.
     if c_o > 1.5 * c_i or filled.in_channels > 1.25 * c_i:
