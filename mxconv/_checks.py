@@ -109,7 +109,24 @@ def choice(name, value, allowed):
     return value
 
 
-def input_shape(value, axes="(batch, ...)", rank=None, any_batch=False):
+def input_shapes(value, any_batch=False):
+    """The shape of each argument of a network in a tuple, from its one shape or several.
+
+    An argument that is a list of arrays has a list of shapes, and so on.
+    """
+    if isinstance(value, (tuple, list)) and any(isinstance(v, (tuple, list)) for v in value):
+        return tuple(_nested_shapes("input_shape", value, any_batch))
+    return (input_shape(value, any_batch=any_batch),)
+
+
+def _nested_shapes(name, value, any_batch):
+    """Each item a shape, or a list of those."""
+    if isinstance(value, (tuple, list)) and any(isinstance(v, (tuple, list)) for v in value):
+        return [_nested_shapes(f"{name}[{i}]", v, any_batch) for i, v in enumerate(value)]
+    return input_shape(value, any_batch=any_batch, name=name)
+
+
+def input_shape(value, axes="(batch, ...)", rank=None, any_batch=False, name="input_shape"):
     """The shape of an input that isn't empty, as a tuple of `rank` ints, `axes` in words.
 
     With `any_batch` the first may be None.
@@ -119,10 +136,10 @@ def input_shape(value, axes="(batch, ...)", rank=None, any_batch=False):
         sizes = sizes[1:]
     if not all(map(_is_integer, sizes)):
         raise TypeError(
-            f"input_shape has the wrong type: expected a tuple of integers, {axes}, "
-            f"{_received('input_shape', value)}"
+            f"{name} has the wrong type: expected a tuple of integers, {axes}, "
+            f"{_received(name, value)}"
         )
-    received = f"received input_shape={value}"
+    received = f"received {name}={value}"
     if min(sizes, default=0) < 1 or len(value) != (rank or len(value)):
         raise ValueError(f"expected a non-empty input of shape {axes}, {received}")
     sizes = tuple(map(int, sizes))

@@ -18,9 +18,10 @@ def choose_algorithms(net, input_shape):
     Parameters
     ----------
     net : gluon.Block
-        A network of one input that can be hybridized, or a lone layer; the outermost block.
-    input_shape : tuple of int
-        Of one input, with its batch: (N, c_i, h, w), or whatever the first layer takes.
+        A network that can be hybridized, or a lone layer; the outermost block.
+    input_shape : tuple of int, or tuple of those
+        Of the input, with its batch: (N, c_i, h, w), or whatever the first layer takes; for several
+        inputs a tuple with the shape of each, and a list of shapes for an input that is a list.
 
     Returns
     -------
@@ -43,7 +44,7 @@ def choose_algorithms(net, input_shape):
     """
     layers = {layer.prefix + "fwd": layer for layer in layers_of(net)}
     shapes = {}
-    for node in trace(net, _checks.input_shape(input_shape)):
+    for node in trace(net, _checks.input_shapes(input_shape)):
         if node.name in layers:
             shapes.setdefault(layers[node.name], node.inputs[0])
     for layer, shape in shapes.items():

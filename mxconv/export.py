@@ -53,8 +53,9 @@ def export_onnx(net, path, input_shape, dtype="float32"):
     onnx = _onnx()
     path = writable(path, (".onnx",))
     shape, dtype = _checks.input_shape(input_shape, any_batch=True), _dtype(dtype)
+    shapes = (shape,)
     _checks.instance("net", net, HybridBlock, "a mxnet.gluon.HybridBlock")
-    graph = graph_of(net, net.forward)  # hooks on it stay out of a hybridized one's graph too
+    graph = graph_of(net, net.forward, shapes)  # hooks on it stay out of a hybridized one's graph too
     values = _values(net, graph)
     _check_input(graph, values, shape, dtype)
     write(path, _translate(onnx, graph, values, shape, dtype).SerializeToString())

@@ -176,32 +176,53 @@ def as_direct(net):
             layer._algorithm = algorithm
 
 
-def graph_of(net, call):
-    """What `call`, the network or its `forward`, makes of a Symbol named 'data', in one Symbol.
+def graph_of(net, call, shapes):
+    """What `call`, the network or its `forward`, makes of Symbols, in one Symbol.
 
-    Layers are the operator `Convolution` in it.
+    Layers are the operator `Convolution` in it. `shapes` are those of the arguments, as
+    `_checks.input_shapes` gives them; the Symbols are named as in `named_shapes`.
 
     Raises
     ------
     TypeError
-        A network that a Symbol can't pass through.
+        A network that Symbols can't pass through.
     """
-    data = sym.var("data")
+    names = iter(named_shapes(shapes))
+
+    def symbols(shapes):
+        if isinstance(shapes, list):
+            return [symbols(item) for item in shapes]
+        data = sym.var(next(names))
+        return data.as_np_ndarray() if is_np_array() else data
+
     with as_direct(net):
         try:
-            outputs = call(data.as_np_ndarray() if is_np_array() else data)
-            return sym.Group([output.as_nd_ndarray() for output in _flat(outputs)])
+            outputs = call(*symbols(list(shapes)))
+            return sym.Group([output.as_nd_ndarray() for output in flat(outputs)])
         except Exception as error:  # whatever a block raises that expected an array
+            inputs = "one input" if len(shapes) == 1 else f"{len(shapes)} inputs"
             raise TypeError(
-                "expected a network of one input that can be hybridized, received a "
+                f"expected a network of {inputs} that can be hybridized, received a "
                 f"{type(net).__name__} that fails on a Symbol: {error}"
             ) from error
 
 
-def _flat(outputs):
-    if isinstance(outputs, (list, tuple)):
-        return [item for output in outputs for item in _flat(output)]
-    return [outputs]
+def named_shapes(shapes):
+    """The shapes of a network's inputs by the names that Gluon gives them.
+
+    They are 'data' or, where there are several, 'data0', 'data1' and so on.
+    """
+    leaves = flat(list(shapes), kinds=list)
+    if len(leaves) == 1:
+        return {"data": leaves[0]}
+    return {f"data{i}": shape for i, shape in enumerate(leaves)}
+
+
+def flat(items, kinds=(list, tuple)):
+    """The items of nested lists and tuples, in their order."""
+    if isinstance(items, kinds):
+        return [item for part in items for item in flat(part, kinds)]
+    return [items]
 
 
 def blocks(net):

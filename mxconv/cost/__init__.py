@@ -41,8 +41,9 @@ def cost(layer, input_shape):
     layer : ConvGeometry, MultiChannelConv2D, gluon.nn.Conv2D or any gluon.Block
         A geometry is counted without bias and as algorithm 'direct'. A network is traced with a
         Symbol, so its blocks have to be HybridBlocks, or Blocks that do no more than call such.
-    input_shape : tuple of int
-        (N, c_i, h, w), or the layout's order. A network takes the shape that its first layer does.
+    input_shape : tuple of int, or tuple of those
+        (N, c_i, h, w), or the layout's order. A network takes the shape that its first layer does
+        or, if it has several inputs, a tuple with the shape of each; a list of inputs has a list.
 
     Returns
     -------
@@ -69,9 +70,8 @@ def cost(layer, input_shape):
     """
     kinds = (ConvGeometry, Block)
     _checks.instance("layer", layer, kinds, "a ConvGeometry, a convolution or another gluon.Block")
-    input_shape = _checks.input_shape(input_shape)
     if isinstance(layer, ConvGeometry):
-        return convolution_cost(layer, input_shape)
+        return convolution_cost(layer, _checks.input_shape(input_shape))
     if isinstance(layer, nn.Conv2D):
-        return layer_cost(layer, input_shape)
-    return network_cost(layer, input_shape)
+        return layer_cost(layer, _checks.input_shape(input_shape))
+    return network_cost(layer, _checks.input_shapes(input_shape))

@@ -35,7 +35,7 @@ class NotCounted:
 class NetworkCost:
     """What a network costs for an input of one shape; see `mxconv.cost` for what is counted."""
 
-    input_shape: Tuple[int, ...]
+    input_shape: tuple  # of ints, or for several inputs of their shapes
     layers: Tuple[LayerCost, ...]
     not_counted: Tuple[NotCounted, ...]
 
@@ -87,11 +87,11 @@ class NetworkCost:
     __str__ = table
 
 
-def network_cost(net, input_shape):
-    """The `NetworkCost` of a Gluon block for an input of one shape."""
+def network_cost(net, input_shapes):
+    """The `NetworkCost` of a Gluon block for arguments of some shapes."""
     makers = {block.prefix + "fwd": block for block in blocks(net)}
     layers, others = [], {}
-    for node in trace(net, input_shape):
+    for node in trace(net, input_shapes):
         block = makers.get(node.name)
         cost = _node_cost(node, block)
         if cost is None:
@@ -107,6 +107,7 @@ def network_cost(net, input_shape):
         )
         for operator, nodes in others.items()
     )
+    input_shape = input_shapes[0] if len(input_shapes) == 1 else input_shapes
     return NetworkCost(input_shape, tuple(layers), not_counted)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mxnet import MXNetError
 
 from ..geometry import attribute_value
-from ..network import graph_of
+from ..network import graph_of, named_shapes
 
 
 class Node(NamedTuple):
@@ -26,23 +26,26 @@ class Node(NamedTuple):
     weight: str
 
 
-def trace(net, input_shape):
+def trace(net, input_shapes):
     """The network's operators as a list of `Node`, each after those that it takes its inputs from.
+
+    `input_shapes` are those of the network's arguments, as `_checks.input_shapes` gives them.
 
     Raises
     ------
     TypeError
         A network that a Symbol can't pass through.
     ValueError
-        An input shape that it can't take.
+        Input shapes that it can't take.
     """
-    entries = graph_of(net, net).get_internals()
+    entries, known = graph_of(net, net, input_shapes).get_internals(), named_shapes(input_shapes)
+    received = input_shapes[0] if len(known) == 1 else input_shapes
     try:
-        _, shapes, _ = entries.infer_shape(data=input_shape)
+        _, shapes, _ = entries.infer_shape(**known)
     except MXNetError as error:
-        raise ValueError(f"the network can't take input_shape={input_shape}: {error}") from error
+        raise ValueError(f"the network can't take input_shape={received}: {error}") from error
     if shapes is None:
-        raise ValueError(f"input_shape={input_shape} leaves shapes in the network undecided")
+        raise ValueError(f"input_shape={received} leaves shapes in the network undecided")
     graph = json.loads(entries.tojson())
     nodes = graph["nodes"]
     shape_of = {(i, output): shape for (i, output, _), shape in zip(graph["heads"], shapes)}
