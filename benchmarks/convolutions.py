@@ -16,9 +16,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import report
 from cases import CHOSEN, GROUPS, WHOLE, cases, short
-from mxconv import MultiChannelConv2D, convert, cost, dtypes
+from mxconv import MultiChannelConv2D, convert, cost
 from mxconv.algorithms import ALGORITHMS, unsupported
 from mxconv.algorithms.rule import choose
+from mxconv.cpu import has_avx512
 from timing import MODES, in_turn, on_one_core, ratio
 import mxnet as mx
 import numpy as np
@@ -65,7 +66,7 @@ def measure(case, n, algorithms, seconds, peak, peer):
     theirs = peer.medians(case.geometry, x.shape, seconds) if peer else {}
     products = cost(case.geometry, x.shape).forward.multiplications
     stock = blocks.pop(STOCK)
-    taken = choose(case.geometry, x.shape, x.dtype, dtypes.has_avx512())
+    taken = choose(case.geometry, x.shape, x.dtype, has_avx512())
     for name, block in blocks.items():
         own = {mode: median(times[mode][name]) for mode in MODES}
         yield {

@@ -14,7 +14,7 @@ from mxnet.contrib import amp
 import mxconv
 from int8 import FAST, milliseconds, photographs, resnet18
 from mxconv import MultiChannelConv2D
-from mxconv.dtypes import has_avx512
+from mxconv.cpu import has_avx512
 
 # How much may differ, as a share of the largest output; bfloat16 rounds to 1/256.
 MOST = {"float32": 0, "fused": 1e-5, "bfloat16": 0.03}

@@ -258,11 +258,7 @@ def layer_input(shape, dtype, context, geometry, weight):
             f"received {dtypes.name_of(dtype)}: convert with x.astype(...), or the layer with "
             "layer.cast(...)"
         )
-    if not dtypes.has_convolution(dtype, context):
-        raise TypeError(
-            "MXNet convolves float32 and float64, bfloat16 on a CPU with AVX-512, and float16 "
-            f"on a GPU; received an input of {dtypes.name_of(dtype)} on {context}"
-        )
+    convolved(dtype, context)
     contexts = weight.list_ctx()
     if context not in contexts:
         raise ValueError(
@@ -272,11 +268,22 @@ def layer_input(shape, dtype, context, geometry, weight):
         )
 
 
-def bfloat16_layer(geometry, algorithm):
+def convolved(dtype, context):
+    """Refuse a dtype that MXNet can't convolve there."""
+    if not dtypes.has_convolution(dtype, context):
+        raise TypeError(
+            "MXNet convolves float32 and float64, bfloat16 on a CPU with AVX-512, and float16 "
+            f"on a GPU; received an input of {dtypes.name_of(dtype)} on {context}"
+        )
+
+
+def bfloat16_layer(geometry, algorithm, contexts):
     """Refuse what MXNet can't do in bfloat16: all but `Convolution`, which pads evenly by zeros.
 
     Its transpose of bfloat16 arrays even ends the process.
     """
+    for context in contexts:
+        convolved(dtypes.BFLOAT16, context)
     if algorithm != "direct":
         obstacle = f"algorithm={algorithm!r}"
     elif geometry.layout != "NCHW":

@@ -21,13 +21,13 @@ import numpy as np
 from mxnet import nd
 from mxnet.base import _LIB, check_call
 
+from ._cpuinfo import MAX_ISA, flags, has_avx512  # noqa: F401  (the last for users)
 from .dtypes import BFLOAT16
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 LARGEST = 2**31 - 1
 
 SYS_ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA = 158, 0x1023, 18  # Linux on x86-64
-ISA = "DNNL_MAX_CPU_ISA"
 FFI_PAGES = 1 << 16  # bytes; callbacks from C to Python need less, oneDNN's code more
 
 KERNELS = {  # OpenBLAS's names of its kernels, and what the CPU must have for them; best first
@@ -114,15 +114,6 @@ def mappings():
         yield start, end, permissions, "".join(path)
 
 
-def cpu_flags():
-    """The CPU's features as Linux names them; an empty set elsewhere."""
-    try:
-        found = re.search(r"^flags\s*:(.*)", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
-    except FileNotFoundError:
-        return set()
-    return set(found[1].split()) if found else set()
-
-
 def in_child(function, **environment):
     """Run a function of this module in a process of its own: its exit status and its output."""
     return subprocess.run(
@@ -146,7 +137,7 @@ def use_amx():
     -------
     Setting
     """
-    if not {"amx_tile", "amx_bf16"} <= cpu_flags():
+    if not {"amx_tile", "amx_bf16"} <= flags():
         return left("no AMX for bfloat16 on this CPU, or the system doesn't show it")
     if has_compiled():
         return left("it is too late, oneDNN has chosen; call it before the first convolution")
@@ -176,17 +167,17 @@ def turn_amx_on():
     process = ctypes.CDLL(None, use_errno=True)
     if process.syscall(SYS_ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA):
         raise OSError(ctypes.get_errno(), "the kernel gives no permission to use AMX")
-    before = os.environ.pop(ISA, None)
-    os.environ[ISA] = "AVX512_CORE_AMX"
+    before = os.environ.pop(MAX_ISA, None)
+    os.environ[MAX_ISA] = "AVX512_CORE_AMX"
     try:
         x, weight = (
             nd.ones(shape, mx.cpu()).astype(BFLOAT16) for shape in ((1, 64, 16, 16), (64, 64, 3, 3))
         )
         y = nd.Convolution(x, weight, kernel=(3, 3), num_filter=64, no_bias=True).asnumpy()
     finally:
-        del os.environ[ISA]
+        del os.environ[MAX_ISA]
         if before is not None:
-            os.environ[ISA] = before
+            os.environ[MAX_ISA] = before
     expected = np.float32(64 * 3 * 3).view(np.uint32) >> 16  # bfloat16 is float32's upper half
     if (y.view(np.uint16) != expected).any():
         raise ArithmeticError("oneDNN computes wrongly with AMX")
@@ -209,8 +200,7 @@ def openblas_kernel():
     now = kernel_name()
     if now is None:
         return left("MXNet's libraries have no OpenBLAS among them")
-    flags = cpu_flags()
-    name = next((name for name, needed in KERNELS.items() if needed <= flags), None)
+    name = next((name for name, needed in KERNELS.items() if needed <= flags()), None)
     if name is None:
         return left(f"OpenBLAS uses its kernel {now}, and no better one is known for this CPU")
     child = in_child(time_product, OPENBLAS_CORETYPE=name)

@@ -1,7 +1,5 @@
 """Have a network's layers choose their algorithms before any of them sees an array."""
 
-from mxnet import current_context
-
 from . import _checks, dtypes
 from .cost.trace import trace
 from .network import layers_of, trace_anew
@@ -60,8 +58,4 @@ def _choose(layer, core_shape):
     if not layer.geometry.in_channels:
         layer.weight.shape = layer.geometry.with_in_channels(core_shape[1]).weight_shape
         layer.weight._var = None  # the Symbol of the trace, which doesn't have that shape
-    try:
-        context = layer.weight.list_ctx()[0]
-    except RuntimeError:  # it isn't initialized
-        context = current_context()
-    layer._choose(core_shape, dtypes.as_dtype(layer.weight.dtype), context)
+    layer._choose(core_shape, dtypes.as_dtype(layer.weight.dtype), layer._contexts()[0])

@@ -1,9 +1,9 @@
 """The dtypes that MXNet convolves, bfloat16 among them, which NumPy has no name for."""
 
-from functools import lru_cache
-
 import numpy as np
-from mxnet import MXNetError, cpu, init, nd
+from mxnet import init, nd
+
+from ._cpuinfo import has_avx512
 
 # MXNet's own spelling: its arrays give this as their dtype, and its operators take it.
 BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
@@ -51,19 +51,6 @@ def has_convolution(dtype, context):
     if np.dtype(dtype) == BFLOAT16:
         return context.device_type != "gpu" and has_avx512()
     return has_matrix_product(dtype, context)
-
-
-@lru_cache(maxsize=None)
-def has_avx512():
-    """Whether oneDNN has AVX-512 on this machine's CPU; without it, it has no bfloat16."""
-    x = nd.ones((1, 1, 1, 1), ctx=cpu()).astype(BFLOAT16)
-    try:
-        nd.Convolution(x, x, kernel=(1, 1), num_filter=1, no_bias=True).wait_to_read()
-    except MXNetError as error:
-        if "could not create a primitive" not in str(error):
-            raise
-        return False
-    return True
 
 
 @init.register

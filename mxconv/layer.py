@@ -2,12 +2,13 @@
 
 from threading import RLock
 
-from mxnet import autograd, cpu, nd, np, sym
+from mxnet import autograd, cpu, current_context, nd, np, sym
 from mxnet.gluon import ParameterDict, nn
 from mxnet.gluon.block import _BlockScope
 from mxnet.util import is_np_array
 
 from . import _checks, dtypes
+from ._cpuinfo import has_avx512
 from .algorithms import ALGORITHMS, resolve
 from .algorithms.rule import choose
 from .algorithms.steps import pad
@@ -219,7 +220,7 @@ class MultiChannelConv2D(nn.Conv2D):
         core = geometry.core
         algorithm = resolve(self.chosen_algorithm, core)
         if self.weight.dtype == dtypes.BFLOAT16:
-            _checks.bfloat16_layer(geometry, self.chosen_algorithm)
+            _checks.bfloat16_layer(geometry, self.chosen_algorithm, self._contexts())
         x, weight = x.as_nd_ndarray(), weight.as_nd_ndarray()
         bias = None if bias is None else bias.as_nd_ndarray()
         if geometry.layout == "NHWC":
@@ -247,6 +248,13 @@ class MultiChannelConv2D(nn.Conv2D):
         self.weight.shape = self.geometry.with_in_channels(c_i).weight_shape
         for parameter in self.params.values():
             parameter._finish_deferred_init()
+
+    def _contexts(self):
+        """Where the parameters are, or will be; the current context until that is known."""
+        try:
+            return self.weight.list_ctx()
+        except RuntimeError:  # it isn't initialized
+            return [current_context()]
 
     def _check(self, x):
         """x and its context. Refuse what MXNet would stumble over later; fix deferred channels.
@@ -278,7 +286,7 @@ class MultiChannelConv2D(nn.Conv2D):
         decided_for = (dtype, context.device_type)
         if self._chosen[0] == decided_for:
             return
-        on_cpu = context.device_type != "gpu" and dtypes.has_avx512()
+        on_cpu = context.device_type != "gpu" and has_avx512()
         name = choose(self.geometry.core, core_shape, dtype, on_cpu)
         if name != self._chosen[1]:
             self._clear_cached_op()

@@ -2,15 +2,12 @@
 
 import json
 import os
-import platform
-import re
 from collections import namedtuple
 from dataclasses import dataclass
-from pathlib import Path
 
 import mxnet as mx
 
-from . import _files
+from . import _cpuinfo, _files
 from .algorithms import unsupported
 from .layer import NAMES
 from .network import layers_of, trace_anew
@@ -130,12 +127,8 @@ def set_algorithms(net, choices):
 
 def machine():
     """The processor and what uses it, in a line."""
-    try:
-        model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())[1]
-    except (OSError, TypeError):  # no such file, or no such line in it
-        model = platform.processor() or platform.machine()
     threads = os.environ.get("OMP_NUM_THREADS", "all")
-    return f"{model}, OMP_NUM_THREADS={threads}, MXNet {mx.__version__}"
+    return f"{_cpuinfo.model()}, OMP_NUM_THREADS={threads}, MXNet {mx.__version__}"
 
 
 def _short(geometry):

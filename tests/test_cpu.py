@@ -16,9 +16,9 @@ LINUX = sys.platform.startswith("linux")
 GLIBC = LINUX and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
 NEEDS_GLIBC = pytest.mark.skipif(not GLIBC, reason="mallopt is glibc's, and this system has none")
 NEEDS_LINUX = pytest.mark.skipif(not LINUX, reason="Linux tells a process what it has mapped")
-HAS_AMX = {"amx_tile", "amx_bf16"} <= cpu.cpu_flags()
+HAS_AMX = {"amx_tile", "amx_bf16"} <= cpu.flags()
 NEEDS_OPENBLAS = pytest.mark.skipif(
-    cpu.kernel_name() is None or not cpu.KERNELS["HASWELL"] <= cpu.cpu_flags(),
+    cpu.kernel_name() is None or not cpu.KERNELS["HASWELL"] <= cpu.flags(),
     reason="this is about MXNet's own OpenBLAS on a CPU with AVX2",
 )
 
@@ -215,7 +215,7 @@ print((nd.dot(x, x.T).asnumpy() == x.asnumpy().astype(int) @ x.asnumpy().astype(
 
 
 @NEEDS_OPENBLAS
-@pytest.mark.skipif("fma4" in cpu.cpu_flags(), reason="this CPU can run the kernel of another")
+@pytest.mark.skipif("fma4" in cpu.flags(), reason="this CPU can run the kernel of another")
 def test_a_kernel_that_the_cpu_cannot_run_kills_only_the_probe():
     probe = cpu.in_child(cpu.time_product, OPENBLAS_CORETYPE="Bulldozer")
     assert probe.returncode == -signal.SIGILL

@@ -15,7 +15,7 @@ from test_layer import EVERY, EVERY_LAYER, fill, integers, run
 from test_layer_beyond import PADDINGS, build
 
 from mxconv import MultiChannelConv2D, convert, set_algorithm
-from mxconv.dtypes import has_avx512
+from mxconv.cpu import has_avx512
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 

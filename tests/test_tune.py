@@ -12,7 +12,8 @@ from mxnet.util import np_array
 from test_layer import EVERY_MODE, MODES, integers, run
 
 from mxconv import MultiChannelConv2D, algorithms, load_tuning, tune
-from mxconv.dtypes import BFLOAT16, has_avx512
+from mxconv.cpu import has_avx512
+from mxconv.dtypes import BFLOAT16
 
 tune_module = importlib.import_module("mxconv.tune")  # whose function hides it as an attribute
 measure = importlib.import_module("mxconv.measure")
