@@ -16,6 +16,22 @@ from . import dtypes
 X_AXES = {2: "(h, w)", 3: "(c_i, h, w)"}
 K_AXES = {2: "(k_h, k_w)", 3: "(c_i, k_h, k_w)", 4: "(c_o, c_i, k_h, k_w)"}
 
+# What a layer's arguments are called in PyTorch, Keras and MXNet's operator.
+ELSEWHERE = {
+    "out_channels": "channels",
+    "filters": "channels",
+    "num_filter": "channels",
+    "kernel": "kernel_size",
+    "stride": "strides",
+    "pad": "padding",
+    "dilate": "dilation",
+    "dilation_rate": "dilation",
+    "num_group": "groups",
+    "bias": "use_bias",
+    "data_format": "layout",
+    "kernel_initializer": "weight_initializer",
+}
+
 # MXNet's packages hold sizes in 32 bits, and refuse an array of as many elements as that counts to.
 LARGEST = 2**31 - 1
 MOST_ELEMENTS = LARGEST - 1
@@ -100,6 +116,14 @@ def _two(name, value, expected):
     return value
 
 
+def no_others(function, given):
+    """Refuse arguments that a layer doesn't have, with its word for what others call otherwise."""
+    for name, value in given.items():
+        ours = ELSEWHERE.get(name)
+        hint = f": here it is {ours}" if ours else ""
+        raise TypeError(f"{function} has no argument {name}, received {name}={value!r}{hint}")
+
+
 def choice(name, value, allowed):
     """`value`, which has to be one of `allowed`: strings, and it may be None."""
     comparable = value is None or isinstance(value, str)  # an array would compare its elements
@@ -160,7 +184,9 @@ def indexable(what, shape, received):
 def ndarray(name, value):
     """`value`, which has to be an `mx.nd.NDArray`."""
     if type(value) is not nd.NDArray:
-        advice = "; call its as_nd_ndarray()" if isinstance(value, nd.NDArray) else ""
+        numbers_in_order = isinstance(value, (np.ndarray, list, tuple))
+        advice = f"; make one with mxnet.nd.array({name})" if numbers_in_order else ""
+        advice = "; call its as_nd_ndarray()" if isinstance(value, nd.NDArray) else advice
         raise TypeError(
             f"{name} has the wrong type: expected an mxnet.nd.NDArray, received {_type(value)}"
             f"{advice}"

@@ -2,7 +2,8 @@
 
 from . import _checks, dtypes
 from .cost.trace import trace
-from .network import layers_of, trace_anew
+from .layer import trace_again
+from .network import layers_of
 
 
 def choose_algorithms(net, input_shape):
@@ -24,7 +25,7 @@ def choose_algorithms(net, input_shape):
     Returns
     -------
     gluon.Block
-        net. What holds a layer traces anew at its next call, if it was hybridized.
+        net. Graphs with a layer that has changed its choice are traced again.
 
     Raises
     ------
@@ -45,11 +46,15 @@ def choose_algorithms(net, input_shape):
     for node in trace(net, _checks.input_shapes(input_shape)):
         if node.name in layers:
             shapes.setdefault(layers[node.name], node.inputs[0])
+    changed = []
     for layer, shape in shapes.items():
         if layer.algorithm == "auto":
-            layer.algorithm = "auto"  # which forgets what was chosen
+            before = layer.chosen_algorithm
+            layer._forget()
             _choose(layer, shape)
-    trace_anew(net, shapes)
+            if layer.chosen_algorithm != before:
+                changed.append(layer)
+    trace_again(changed)
     return net
 
 

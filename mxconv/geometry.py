@@ -117,10 +117,14 @@ class ConvGeometry:
         return tuple(before for before, _ in margins) if even else margins
 
     @classmethod
-    def of_operator(cls, attributes):
-        """The geometry of MXNet's operator `Convolution`, from its two-dimensional attributes."""
-        given = {ours: attributes[name] for ours, name in OPERATOR.items() if attributes.get(name)}
-        return cls(**given)
+    def of_operator(cls, attributes, **others):
+        """The geometry of MXNet's operator `Convolution`, from its two-dimensional attributes.
+
+        One that is None or () has its default. `others` are fields that the operator doesn't have.
+        """
+        given = {ours: attributes.get(name) for ours, name in OPERATOR.items()}
+        given = {ours: value for ours, value in given.items() if value not in (None, ())}
+        return cls(**given, **others)
 
     def with_in_channels(self, in_channels):
         """The same geometry for a known number of input channels."""

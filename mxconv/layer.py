@@ -1,18 +1,20 @@
 """`MultiChannelConv2D`: check, run the algorithm, activate."""
 
+from dataclasses import replace
 from threading import RLock
+from weakref import WeakKeyDictionary
 
 from mxnet import autograd, cpu, current_context, nd, np, sym
 from mxnet.gluon import ParameterDict, nn
 from mxnet.gluon.block import _BlockScope
 from mxnet.util import is_np_array
 
-from . import _checks, dtypes
+from . import _checks, _graphs, _layouts, dtypes
 from ._cpuinfo import has_avx512
-from .algorithms import ALGORITHMS, resolve
+from .algorithms import ALGORITHMS, TAKE_APART, resolve
 from .algorithms.rule import choose
 from .algorithms.steps import pad
-from .geometry import ConvGeometry
+from .geometry import OPERATOR, ConvGeometry
 
 NAMES = ("auto", *ALGORITHMS)
 ARRAYS = (nd.NDArray, np.ndarray)
@@ -20,6 +22,12 @@ SHARED = (type(None), ParameterDict)
 
 # For what a layer does once, and for traced graphs: in MXNet they can't be called by two at a time.
 ONE_THREAD = RLock()
+
+# What a layer has that an nn.Conv2D hasn't.
+OWN = ("_geometry", "_algorithm", "_known_kwargs", "_traced_in", "_accepted", "_chosen")
+
+# What of a geometry can be changed when there is a weight, and what MXNet's operator calls it.
+RESHAPED = {ours: OPERATOR[ours] for ours in ("strides", "padding", "dilation")}
 
 ACTIVATIONS = (None, "relu", "sigmoid", "softrelu", "softsign", "tanh")
 
@@ -71,7 +79,7 @@ class MultiChannelConv2D(nn.Conv2D):
         Of the parameters and the input: 'float32', 'float64', 'float16' (on a GPU) or 'bfloat16'
         (with 'direct', NCHW and even padding by zeros, which is what MXNet has it for).
     prefix, params
-        As in every Gluon block.
+        As in every Gluon block, by name. Any other argument is an error.
 
     Inputs
         **x** of shape (n, c_i, h, w), an `mx.nd` or `mx.np` array or a Symbol.
@@ -86,6 +94,11 @@ class MultiChannelConv2D(nn.Conv2D):
         In the constructor for an argument that can't be; at the call for an input of another rank,
         number of channels, dtype or context, or smaller than the kernel.
 
+    Notes
+    -----
+    `strides`, `padding`, `dilation` and `algorithm` can be set on a built layer. Graphs that have
+    been traced of blocks above it are traced again.
+
     Examples
     --------
     >>> layer = MultiChannelConv2D(4, kernel_size=3, padding=1, in_channels=2)
@@ -96,6 +109,7 @@ class MultiChannelConv2D(nn.Conv2D):
 
     _accepted = (None, ())  # the weight's arrays, and the last input's shape, dtype and context
     _chosen = (None, "direct")  # what 'auto' runs, and the dtype and device that it was chosen for
+    _portable = False  # traced for a file or a count, without what only MXNet's training needs
 
     def __init__(
         self,
@@ -117,7 +131,9 @@ class MultiChannelConv2D(nn.Conv2D):
         *,
         prefix=None,
         params=None,
+        **others,
     ):
+        _checks.no_others("MultiChannelConv2D", others)
         dtype = dtypes.as_dtype(dtype)
         geometry = ConvGeometry(
             channels=channels,
@@ -147,26 +163,25 @@ class MultiChannelConv2D(nn.Conv2D):
             params=_checks.instance("params", params, SHARED, "None or a gluon.ParameterDict"),
         )
         self._kwargs["pad"] = geometry.padding
-        self._geometry = geometry
-        self._algorithm = _algorithm(algorithm, geometry)
+        self._stand_for(geometry, _algorithm(algorithm, geometry))
         if dtype.name != "float32":
             self.cast(dtype)
 
+    def _stand_for(self, geometry, algorithm):
+        """Be the convolution of a geometry that `_kwargs` has already, asked for an algorithm."""
+        self._geometry = geometry
+        self._algorithm = algorithm
+        self._known_kwargs = dict(self._kwargs)  # to see where somebody changes them
+        self._traced_in = WeakKeyDictionary()  # the blocks whose graphs have it, see _graphs
+
     @property
     def algorithm(self):
-        """The algorithm that was asked for, 'auto' or a name; set it to ask for another.
-
-        A hybridized network that holds the layer keeps the graph that it has traced;
-        `mxconv.set_algorithm(net, ...)` makes it trace anew.
-        """
+        """The algorithm that was asked for, 'auto' or a name; set it to ask for another."""
         return self._algorithm
 
     @algorithm.setter
     def algorithm(self, name):
-        self._algorithm = _algorithm(name, self.geometry)
-        for name in ("_accepted", "_chosen"):
-            self.__dict__.pop(name, None)
-        self._clear_cached_op()
+        ask({self: name})
 
     @property
     def chosen_algorithm(self):
@@ -182,11 +197,71 @@ class MultiChannelConv2D(nn.Conv2D):
     @property
     def geometry(self):
         """The layer's `ConvGeometry`, with the input channels that its weight has by now."""
+        if self._kwargs != self._known_kwargs:
+            self._take_kwargs()
         if not self._geometry.in_channels:
             c_i = _in_channels(self._geometry, self.weight)
             if c_i:
                 self._geometry = self._geometry.with_in_channels(c_i)
         return self._geometry
+
+    @property
+    def strides(self):
+        """Rows and columns from one output's window to the next, a pair; an int can be set too."""
+        return self.geometry.strides
+
+    @strides.setter
+    def strides(self, value):
+        reshape({self: replace(self.geometry, strides=value)})
+
+    @property
+    def padding(self):
+        """Rows and columns around the input; set whatever the constructor takes.
+
+        'same' is for the dilation at that time.
+        """
+        return self.geometry.padding
+
+    @padding.setter
+    def padding(self, value):
+        reshape({self: replace(self.geometry, padding=value)})
+
+    @property
+    def dilation(self):
+        """Rows and columns from one tap of the kernel to the next, a pair; or set an int."""
+        return self.geometry.dilation
+
+    @dilation.setter
+    def dilation(self, value):
+        reshape({self: replace(self.geometry, dilation=value)})
+
+    def _take_kwargs(self):
+        """Take over what somebody has changed in `_kwargs`, as published networks do."""
+        known = self._geometry
+        geometry = ConvGeometry.of_operator(
+            self._kwargs, in_channels=known.in_channels, padding_mode=known.padding_mode
+        )
+        weight = (geometry.channels, geometry.kernel_size, geometry.groups, geometry.layout)
+        if weight != (known.channels, known.kernel_size, known.groups, known.layout):
+            raise ValueError(
+                f"{self.name}._kwargs no longer suits the weight: expected the channels, kernel, "
+                f"groups and layout of {known}, received {self._kwargs}"
+            )
+        self._take(geometry)
+
+    def _take(self, geometry):
+        """Be the convolution of another geometry, for the same weight."""
+        _algorithm(self._algorithm, geometry)
+        self._geometry = geometry
+        self._kwargs.update({name: geometry.attributes[name] for name in RESHAPED.values()})
+        self._known_kwargs = dict(self._kwargs)
+        self._forget()
+        self._clear_cached_op()
+
+    def _forget(self):
+        """Know nothing of the last input any more, so that 'auto' decides for the next."""
+        for name in ("_accepted", "_chosen"):
+            self.__dict__.pop(name, None)
 
     def forward(self, x):
         """Check x and convolve it; an `mx.np` array gives an `mx.np` array."""
@@ -194,7 +269,10 @@ class MultiChannelConv2D(nn.Conv2D):
             return super().forward(x)
         x, context = self._check(x)
         numpy = is_np_array() or isinstance(x, np.ndarray)
-        y = self._run(x.as_nd_ndarray(), context)
+        x = x.as_nd_ndarray()
+        if autograd.is_recording() and self._gradient_in_blocks() > 1:
+            x = _layouts.plain(x) if _layouts.recorded_behind_cut(x) else x
+        y = self._run(x, context)
         if self.weight.dtype == dtypes.BFLOAT16 and not autograd.is_training():
             y = y + 0  # laid out plainly: `astype` fails on the layout that oneDNN has left it in
         return y.as_np_ndarray() if numpy else y.as_nd_ndarray()
@@ -223,6 +301,8 @@ class MultiChannelConv2D(nn.Conv2D):
             _checks.bfloat16_layer(geometry, self.chosen_algorithm, self._contexts())
         x, weight = x.as_nd_ndarray(), weight.as_nd_ndarray()
         bias = None if bias is None else bias.as_nd_ndarray()
+        if F is sym:
+            x = self._traced(x, weight)
         if geometry.layout == "NHWC":
             x, weight = x.transpose((0, 3, 1, 2)), weight.transpose((0, 3, 1, 2))
         if geometry.padded_apart:
@@ -233,6 +313,24 @@ class MultiChannelConv2D(nn.Conv2D):
         if is_np_array():
             y = y.as_np_ndarray()
         return y if self.act is None else self.act(y)
+
+    def _traced(self, x, weight):
+        """The Symbol x, or a copy if its gradient couldn't be cut; and note what is being traced."""
+        self._traced_in.update(_graphs.being_traced())
+        if self.geometry.in_channels:  # Gluon keeps the Symbol from when they were unknown
+            weight._set_attr(__shape__=str(self.weight.shape))
+        size = self._gradient_in_blocks()
+        if size > 1 and not self._portable:
+            if _layouts.behind_cut(x, size, _graphs.input_shapes()):
+                return _layouts.plain(x)
+        return x
+
+    def _gradient_in_blocks(self):
+        """How many channels oneDNN may keep together in the gradient to x; 1 if it is plain."""
+        geometry = self.geometry
+        moved = geometry.layout != "NCHW" or geometry.padded_apart
+        apart = moved or self.chosen_algorithm in TAKE_APART
+        return 1 if apart else _layouts.block(geometry.in_channels)
 
     def cast(self, dtype):
         """Convert the parameters to a dtype that MXNet convolves; 'bfloat16' is one."""
@@ -268,7 +366,8 @@ class MultiChannelConv2D(nn.Conv2D):
             )
         like = shape, dtype, context = x.shape, x.dtype, x.context
         arrays, last = self._accepted
-        if like == last and arrays is self.weight._data:
+        known = like == last and arrays is self.weight._data
+        if known and self._kwargs == self._known_kwargs:
             return x, context
         if context.device_type == "cpu_shared":  # as the worker processes of a DataLoader give it
             return self._check(x.as_in_context(cpu(context.device_id)))
@@ -276,33 +375,35 @@ class MultiChannelConv2D(nn.Conv2D):
             _checks.layer_input(shape, dtype, context, self.geometry, self.weight)
             if any(parameter._deferred_init for parameter in self._reg_params.values()):
                 self.infer_shape(x)
-            if self._algorithm == "auto":
-                self._choose(self.geometry.core_shape(shape), dtype, context)
+            if self._algorithm == "auto" and self._choose(
+                self.geometry.core_shape(shape), dtype, context
+            ):
+                self._clear_cached_op()
             self._accepted = (self.weight._data, like)
         return x, context
 
     def _choose(self, core_shape, dtype, context):
-        """Have the rule decide for 'auto', once for each dtype and device."""
-        decided_for = (dtype, context.device_type)
-        if self._chosen[0] == decided_for:
-            return
+        """Have the rule decide for 'auto', once for each dtype and device; say if that is new."""
+        before, decided_for = self._chosen, (dtype, context.device_type)
+        if before[0] == decided_for:
+            return False
         on_cpu = context.device_type != "gpu" and has_avx512()
         name = choose(self.geometry.core, core_shape, dtype, on_cpu)
-        if name != self._chosen[1]:
-            self._clear_cached_op()
         self._chosen = (decided_for, name)
+        return name != before[1]
 
     def __getstate__(self):
         """All but the traced graph, which can't be copied, and the scope, which points up."""
         state = self.__dict__.copy()
         state.update(_cached_graph=(), _cached_op=None, _cached_op_args=[])
-        del state["_scope"]
+        for name in ("_scope", "_traced_in"):
+            del state[name]
         state.pop("_accepted", None)
         return state
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        self.__dict__["_scope"] = _BlockScope(self)
+        self.__dict__.update(_scope=_BlockScope(self), _traced_in=WeakKeyDictionary())
         for parameter in self.params.values():  # mark the copied arrays as variables to autograd
             grad_req, parameter.grad_req = parameter.grad_req, "null"
             parameter.grad_req = grad_req
@@ -317,6 +418,46 @@ class MultiChannelConv2D(nn.Conv2D):
             text += f", algorithm={self.chosen_algorithm}"
             text += " (auto)" * (self._algorithm == "auto")
         return text + ")"
+
+
+def ask(choices):
+    """Set the algorithms of layers, {layer: name}, and trace again what has changed.
+
+    All names are checked before any is set. One that a layer has been asked for already leaves it
+    as it is, and so what it has chosen.
+    """
+    choices = {layer: name for layer, name in choices.items() if name != layer.algorithm}
+    for layer, name in choices.items():
+        _algorithm(name, layer.geometry)
+    before = {layer: layer.chosen_algorithm for layer in choices}
+    for layer, name in choices.items():
+        layer._algorithm = name
+        layer._forget()
+    trace_again(layer for layer in choices if layer.chosen_algorithm != before[layer])
+
+
+def reshape(geometries):
+    """Set strides, padding and dilation of layers, {layer: geometry}, and trace again.
+
+    Raises
+    ------
+    ValueError
+        A geometry that a layer's algorithm isn't for. Nothing is changed then.
+    """
+    changed = {layer: new for layer, new in geometries.items() if new != layer.geometry}
+    for layer, geometry in changed.items():
+        _algorithm(layer.algorithm, geometry)
+    for layer, geometry in changed.items():
+        layer._take(geometry)
+    trace_again(changed)
+
+
+def trace_again(layers):
+    """Trace once more what has a graph with one of the layers in it."""
+    holders = {}
+    for layer in layers:
+        holders.update(layer._traced_in)
+    _graphs.trace_again(holders)
 
 
 def geometry_of(layer):

@@ -8,6 +8,7 @@ the changed one.
 import re
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 
 from mxnet import sym
 from mxnet.gluon import Block, HybridBlock, SymbolBlock, nn
@@ -16,7 +17,7 @@ from mxnet.util import is_np_array
 from . import _checks
 from .algorithms import unsupported
 from .geometry import ConvGeometry
-from .layer import NAMES, MultiChannelConv2D, geometry_of
+from .layer import NAMES, OWN, MultiChannelConv2D, ask, geometry_of, reshape
 
 
 def convert(net, algorithm="auto"):
@@ -69,9 +70,8 @@ def convert(net, algorithm="auto"):
     _check_fit(algorithm, geometries)
     for layer, geometry in geometries.items():
         layer.__class__ = MultiChannelConv2D
-        layer._geometry = geometry
-        layer._algorithm = algorithm
-    trace_anew(net, geometries)
+        layer._stand_for(geometry, algorithm)
+    _drop_graphs(net, geometries)
     if obstacles:
         warnings.warn(f"mxconv.convert left alone: {_listed(obstacles)}", stacklevel=2)
     return net
@@ -106,18 +106,18 @@ def revert(net):
         )
     for layer in layers:
         layer.__class__ = nn.Conv2D
-        for name in ("_geometry", "_algorithm", "_accepted", "_chosen"):
+        for name in OWN:
             layer.__dict__.pop(name, None)
-    trace_anew(net, layers)
+    _drop_graphs(net, layers)
     return net
 
 
 def set_algorithm(net, algorithm, where=None):
     """Ask every `MultiChannelConv2D` of a network, or some of them, for an algorithm.
 
-    Hybridized blocks trace anew at the next call, with the flags and the backend they have. A layer
-    that then still waits for its input channels is traced as 'direct', so call the network once
-    before.
+    Graphs with a layer that changes are traced again, with the flags and the backend they have. A
+    layer that then still waits for its input channels is traced as 'direct', so call the network
+    once before.
 
     Parameters
     ----------
@@ -151,15 +151,61 @@ def set_algorithm(net, algorithm, where=None):
     ['auto', 'matmul']
     """
     _checks.choice("algorithm", algorithm, NAMES)
-    layers = layers_of(net)
-    chosen = [layer for layer in layers if _picks(where, layer)]
-    if not chosen:
-        names = ", ".join(layer.name for layer in layers)
-        raise ValueError(f"expected where to pick one of {names}, received where={where!r}")
+    chosen = _picked(net, where)
     _check_fit(algorithm, chosen)
-    for layer in chosen:
-        layer.algorithm = algorithm
-    trace_anew(net, chosen)
+    ask(dict.fromkeys(chosen, algorithm))
+    return net
+
+
+def set_geometry(net, where=None, strides=None, padding=None, dilation=None):
+    """Change strides, padding or dilation of every `MultiChannelConv2D` of a network, or of some.
+
+    The weights stay as they are, and so do kernels, channels and groups. A backbone for
+    segmentation keeps its resolution so: with strides of 1 where it had 2, and a dilation of 2 in
+    the layers behind, it computes the same outputs and those between them.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        A network, or a lone layer.
+    where : None, str or callable
+        Which layers, as in `set_algorithm`.
+    strides, padding, dilation
+        As in `MultiChannelConv2D`; None leaves what a layer has. 'same' is for the new dilation.
+
+    Returns
+    -------
+    gluon.Block
+        net. Graphs with a layer that has changed are traced again.
+
+    Raises
+    ------
+    TypeError
+        net isn't a Block, where none of the above, or a value that isn't an integer.
+    ValueError
+        A network without such layers, a choice of none of them, a value out of range, or layers
+        whose algorithm isn't for their new geometry. Nothing is changed then.
+
+    Examples
+    --------
+    >>> net = nn.HybridSequential()
+    >>> net.add(MultiChannelConv2D(8, 3, strides=2, padding=1), MultiChannelConv2D(8, 3, padding=1))
+    >>> net = set_geometry(net, where=lambda layer: layer is net[0], strides=1)
+    >>> net = set_geometry(net, where=lambda layer: layer is net[1], padding="same", dilation=2)
+    >>> [(layer.strides, layer.padding, layer.dilation) for layer in net]
+    [((1, 1), (1, 1), (1, 1)), ((1, 1), (2, 2), (2, 2))]
+    """
+    given = dict(strides=strides, padding=padding, dilation=dilation)
+    changes = {name: value for name, value in given.items() if value is not None}
+    geometries = {layer: replace(layer.geometry, **changes) for layer in _picked(net, where)}
+    for layer, geometry in geometries.items():
+        reason = layer.algorithm != "auto" and unsupported(layer.algorithm, geometry.core)
+        if reason:
+            raise ValueError(
+                f"algorithm={layer.algorithm!r} of {layer.name} isn't for {reason}; the network "
+                "was left as it was"
+            )
+    reshape(geometries)
     return net
 
 
@@ -169,11 +215,13 @@ def as_direct(net):
     asked = {layer: layer._algorithm for layer in _ours(net)}
     try:
         for layer in asked:
-            layer._algorithm = "direct"  # not by its setter, which drops the layer's graph
+            layer._algorithm = "direct"  # not by its setter, which traces graphs again
+            layer._portable = True
         yield
     finally:
         for layer, algorithm in asked.items():
             layer._algorithm = algorithm
+            del layer._portable
 
 
 def graph_of(net, call, shapes):
@@ -287,6 +335,16 @@ def _check_fit(algorithm, layers):
         )
 
 
+def _picked(net, where):
+    """The layers of a network that `where` picks, one at least."""
+    layers = layers_of(net)
+    chosen = [layer for layer in layers if _picks(where, layer)]
+    if not chosen:
+        names = ", ".join(layer.name for layer in layers)
+        raise ValueError(f"expected where to pick one of {names}, received where={where!r}")
+    return chosen
+
+
 def _picks(where, layer):
     if where is None:
         return True
@@ -305,9 +363,9 @@ def _listed(reasons):
     return "; ".join(f"{block.name} ({reason})" for block, reason in reasons.items())
 
 
-def trace_anew(block, changed):
+def _drop_graphs(block, changed):
     """Drop the graphs of changed layers and of every block above one; say if `block` is such."""
-    stale = any([trace_anew(child, changed) for child in block._children.values()])
+    stale = any([_drop_graphs(child, changed) for child in block._children.values()])
     stale = stale or block in changed
     if stale and isinstance(block, HybridBlock):
         block._clear_cached_op()

@@ -7,10 +7,10 @@ from mxnet import autograd, nd
 from mxnet.gluon import HybridBlock
 
 from . import _checks, _files, dtypes
-from .layer import ARRAYS
+from .layer import ARRAYS, ask
 from .measure import fastest
 from .network import as_direct, blocks
-from .tuning import Row, Tuning, machine, named_layers, save, set_algorithms
+from .tuning import Row, Tuning, machine, named_layers, save
 
 
 def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
@@ -32,8 +32,7 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     the time until another operator has read it, which can include a change of layout. A training
     step is a forward and a backward pass, to input and parameters.
 
-    Hybridized blocks above a layer that changes trace anew at the next call. Parameters and
-    gradients aren't touched. After an error or an interruption the network is as it was, apart from
+    Graphs with a layer that changes are traced again. Parameters and gradients aren't touched. After an error or an interruption the network is as it was, apart from
     a deferred initialization that the first call has finished.
 
     Parameters
@@ -102,7 +101,7 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     tuning = Tuning(tuple(rows), training, machine())
     if path is not None:
         save(path, tuning)
-    set_algorithms(net, choices)
+    ask(choices)
     return tuning
 
 

@@ -9,8 +9,8 @@ import mxnet as mx
 
 from . import _cpuinfo, _files
 from .algorithms import unsupported
-from .layer import NAMES
-from .network import layers_of, trace_anew
+from .layer import NAMES, ask
+from .network import layers_of
 
 Row = namedtuple("Row", "layer geometry input_shape before chosen gain refused")
 
@@ -100,7 +100,7 @@ def load_tuning(net, path):
         problem = _misfit(names.get(name), algorithm, geometry)
         if problem:
             raise ValueError(f"{str(path)!r}, layer {name!r}: {problem}; nothing was changed")
-    set_algorithms(net, {names[name]: algorithm for name, (algorithm, _) in wanted.items()})
+    ask({names[name]: algorithm for name, (algorithm, _) in wanted.items()})
     return net
 
 
@@ -115,14 +115,6 @@ def named_layers(net):
 
     walk(net, "")
     return {block: name for block, name in names.items() if block in layers}
-
-
-def set_algorithms(net, choices):
-    """Set the algorithms, and have what holds a changed layer trace anew."""
-    changed = {layer: name for layer, name in choices.items() if layer.algorithm != name}
-    for layer, name in changed.items():
-        layer.algorithm = name
-    trace_anew(net, changed)
 
 
 def machine():

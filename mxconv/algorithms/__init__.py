@@ -22,6 +22,9 @@ NAMES = (
     "fourier",
 )
 
+# Those that take x apart before any convolution of MXNet's, so that its gradient is laid out plainly.
+TAKE_APART = ("matmul", "definition", "split", "pixels", "fourier")
+
 _MODULES = {name: import_module(f"{__name__}.{name}") for name in NAMES}
 
 ALGORITHMS = {name: getattr(module, name) for name, module in _MODULES.items()}

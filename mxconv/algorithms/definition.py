@@ -6,6 +6,7 @@ takes c_o c_i k_h k_w products of whole planes, so it is here to be read and com
 
 from mxnet import sym
 
+from .._layouts import plain
 from ..reference import Split, corr2d_multi_in_out
 from .steps import add_bias, dilate, every, pad, split
 
@@ -26,7 +27,8 @@ def definition(F, x, weight, bias, geometry):
         _refuse_huge_graph(geometry)
     g = geometry.groups
     planes = split(F, pad(F, x, geometry.margins), geometry.in_channels, axis=1)
-    taps = _taps(F, dilate(F, weight, geometry.dilation), geometry)
+    kernel = plain(weight) if g > 1 else weight
+    taps = _taps(F, dilate(F, kernel, geometry.dilation), geometry)
     c_i, c_o = geometry.in_channels // g, geometry.channels // g
     outputs = [
         corr2d_multi_in_out(

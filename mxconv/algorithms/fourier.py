@@ -13,6 +13,7 @@ the rounding errors of float64 are relative to the largest outputs, not to each.
 import numpy as np
 from mxnet import nd, operator
 
+from .._layouts import plain
 from ..geometry import ConvGeometry, attribute_value
 from .steps import add_bias
 
@@ -21,17 +22,9 @@ OP_TYPE = "mxconv_fourier"
 
 def fourier(F, x, weight, bias, geometry):
     """Convolve among frequencies; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
-    y = F.Custom(_plain(x), _plain(weight), op_type=OP_TYPE, **geometry.attributes)
-    return add_bias(F, _plain(y), bias)
-
-
-def _plain(x):
-    """A copy of x in the plain layout, and of its gradient.
-
-    In MXNet 1.9.1 an operator of one's own can read an array that oneDNN has left in another layout
-    before it is converted. Arithmetic doesn't help: in a graph it may happen in place.
-    """
-    return x.slice_axis(axis=0, begin=0, end=None)
+    # An operator of one's own can read an array that oneDNN has laid out before it is converted.
+    y = F.Custom(plain(x), plain(weight), op_type=OP_TYPE, **geometry.attributes)
+    return add_bias(F, plain(y), bias)
 
 
 class Fourier(operator.CustomOp):  # pragma: no cover (MXNet's threads, which it doesn't see)

@@ -5,6 +5,7 @@ per output channel, multiplies all columns at once. For a 1x1 kernel the columns
 what remains is the chapter's reshape, dot, reshape.
 """
 
+from .._layouts import plain
 from .steps import add_bias, every, first_met, pad
 
 
@@ -25,7 +26,7 @@ def matmul(F, x, weight, bias, geometry):
         )
     # (n, c_i k_h k_w, o_h o_w) -> (groups, c_i k_h k_w / groups, n o_h o_w)
     columns = columns.transpose((1, 0, 2)).reshape((-4, g, -1, -3))
-    rows = weight.reshape((g, geometry.channels // g, -1))
+    rows = (plain(weight) if g > 1 else weight).reshape((g, geometry.channels // g, -1))
     y = F.batch_dot(rows, columns).reshape((geometry.channels, -1))
     # (c_o, n o_h o_w) -> (c_o, n, o_h, o_w), with sizes that a Symbol only has in another array
     pixels = met.slice_axis(axis=1, begin=0, end=1).reshape((-3, 0, 0))
