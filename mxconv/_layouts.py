@@ -1,0 +1,104 @@
+"""Where MXNet 1.9.1 can't read what oneDNN has laid out in blocks, and the plain copy that helps.
+
+oneDNN keeps 8 or 16 channels side by side in memory, and MXNet hands such arrays from operator to
+operator without a word. Two of its operators fail on them:
+
+- The gradient that a convolution hands back has to be cut where channels were concatenated. Within
+  a block oneDNN can't cut: "could not construct a sub-memory", or, before the first whole block, a
+  division by zero that ends the process. `nn.Conv2D` has it too.
+- A grouped convolution lays out its weight in place, with an axis for the groups. What changes the
+  order of axes then fails: "could not create a primitive descriptor for a reorder primitive".
+"""
+
+import json
+
+from mxnet import MXNetError, autograd
+
+BLOCKS = (16, 8)  # channels; the gradient of a number that neither divides is plain
+
+CONCATENATIONS = {"Concat": "dim", "_npi_concatenate": "axis"}  # and their attribute
+
+# Operators whose gradient to their input is plain, or laid out anew: what is behind them is safe.
+# All others are taken to pass on the layout that they get.
+BARRIERS = {
+    "Convolution",
+    "Deconvolution",
+    "FullyConnected",
+    "Pooling",
+    "UpSampling",
+    "Pad",
+    "pad",
+    "slice",
+    "slice_axis",
+    "_npx_convolution",
+    "_npx_deconvolution",
+    "_npx_fully_connected",
+    "_npx_pooling",
+}
+
+
+def plain(x):
+    """A copy of x in the plain layout, and of its gradient; x is an array or a Symbol.
+
+    Arithmetic doesn't help: in a graph it may happen in place, and keep the layout.
+    """
+    return x.slice_axis(axis=0, begin=0, end=None)
+
+
+def block(channels):
+    """How many channels of an array oneDNN may keep together; 1 if it keeps none, 0 is unknown."""
+    return next((size for size in BLOCKS if channels % size == 0), 1)
+
+
+def recorded_behind_cut(x):
+    """Whether the gradient of an array that is being recorded may be cut by a concatenation."""
+    try:
+        return behind_cut(autograd.get_symbol(x), BLOCKS[0], {})
+    except MXNetError:  # it isn't recorded, so it gets no gradient
+        return False
+
+
+def behind_cut(symbol, size, shapes):
+    """Whether the gradient of a Symbol may be cut within blocks of a size, by a concatenation.
+
+    `shapes` are those of variables, by name; where they aren't enough to know, it may.
+    """
+    found, seen = [symbol], set()
+    while found:
+        symbol = found.pop()
+        inputs = symbol.get_children()
+        if inputs is None or symbol.name in seen:  # a variable
+            continue
+        seen.add(symbol.name)
+        operator, attributes = _operator(symbol)
+        if operator is None:
+            return True
+        if operator in CONCATENATIONS:
+            axis = attributes.get(CONCATENATIONS[operator], "1")
+            if axis in ("1", "-3") and not _whole_blocks(inputs, size, shapes):
+                return True
+        if operator not in BARRIERS:
+            found += [inputs[i] for i in range(len(inputs.list_outputs()))]
+    return False
+
+
+def _operator(symbol):
+    """The name and the attributes of a Symbol's operator; a None of each for a graph in a graph."""
+    try:
+        node = json.loads(symbol._gen_atomic_symbol().tojson())["nodes"][-1]
+    except MXNetError:
+        return None, None
+    return node["op"], node.get("attrs", {})
+
+
+def _whole_blocks(inputs, size, shapes):
+    """Whether what is concatenated is known to have whole blocks of channels, but for the last."""
+    names = set(inputs.list_inputs())
+    try:
+        known = {name: shape for name, shape in shapes.items() if name in names}
+        _, inferred, _ = inputs.infer_shape_partial(**known)
+    except MXNetError:  # shapes that don't fit, which the call itself will say
+        return False
+    # Unknown is (), or None in NumPy mode, and a 0 or -1 in a shape.
+    *cut, _ = [shape[1] if shape and len(shape) == 4 else 0 for shape in inferred]
+    return all(channels > 0 and channels % size == 0 for channels in cut)

@@ -1,0 +1,252 @@
+"""What has been traced is traced again where a layer changes, so that files can still be exported."""
+
+import gc
+import json
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import gluon, nd
+from mxnet.gluon import nn
+from test_layer import MODES, fill, integers
+
+import mxconv
+from mxconv import (
+    MultiChannelConv2D,
+    choose_algorithms,
+    convert,
+    load_tuning,
+    set_algorithm,
+    set_geometry,
+    tune,
+)
+
+HYBRIDIZED = {name: flags for name, flags in MODES.items() if flags is not None}
+EVERY_MODE = pytest.mark.parametrize("mode", sorted(HYBRIDIZED))
+
+
+def build(mode="hybridized", called=True):
+    """Two layers, the second a head that other algorithms are for, and their input."""
+    net = nn.HybridSequential(prefix="net_")
+    with net.name_scope():
+        net.add(
+            MultiChannelConv2D(12, 3, padding=1, in_channels=4, algorithm="direct"),
+            MultiChannelConv2D(2, 3, padding=1, in_channels=12, algorithm="direct"),
+        )
+    net.initialize()
+    fill(net)
+    x = integers((1, 4, 8, 8))
+    net.hybridize(**HYBRIDIZED[mode])
+    if called:
+        net(x)
+    return net, x
+
+
+def exported(net, path):
+    """The operators of the files, and the network that MXNet makes of them."""
+    net.export(str(path))
+    graph = json.loads((path.parent / f"{path.name}-symbol.json").read_text())
+    names = [f"{path}-symbol.json", ["data"], f"{path}-0000.params"]
+    return [node["op"] for node in graph["nodes"]], gluon.SymbolBlock.imports(*names)
+
+
+def quick_tune(net, x, tmp_path):
+    tune(net, x, seconds=0.001, progress=False)
+
+
+def loaded_tuning(net, x, tmp_path):
+    path = tmp_path / "tuning.json"
+    tune(net, x, seconds=0.001, path=path, progress=False)
+    saved = json.loads(path.read_text())
+    for layer in saved["layers"].values():
+        layer["algorithm"] = "matmul"
+    path.write_text(json.dumps(saved))
+    load_tuning(net, path)
+
+
+def by_its_property(net, x, tmp_path):
+    net[1].algorithm = "taps"
+
+
+CHANGES = {
+    "set_algorithm": lambda net, x, tmp_path: set_algorithm(net, "align", where=".*conv0"),
+    "to auto": lambda net, x, tmp_path: set_algorithm(net, "auto"),
+    "the same": lambda net, x, tmp_path: set_algorithm(net, "direct"),
+    "choose_algorithms": lambda net, x, tmp_path: choose_algorithms(net, x.shape),
+    "auto, chosen": lambda net, x, tmp_path: choose_algorithms(set_algorithm(net, "auto"), x.shape),
+    "tune": quick_tune,
+    "load_tuning": loaded_tuning,
+    "property": by_its_property,
+    "set_geometry": lambda net, x, tmp_path: set_geometry(net, strides=2),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Cannot decide type")
+@EVERY_MODE
+@pytest.mark.parametrize("change", sorted(CHANGES))
+def test_export_works_after_whatever_it_worked_before(change, mode, tmp_path):
+    net, x = build(mode)
+    CHANGES[change](net, x, tmp_path)
+    _, imported = exported(net, tmp_path / "net")
+    assert len(imported.collect_params().keys()) == 4
+    assert np.array_equal(imported(x).asnumpy(), net(x).asnumpy())
+    net.hybridize(False)
+    assert np.array_equal(imported(x).asnumpy(), net(x).asnumpy())
+
+
+@pytest.mark.filterwarnings("ignore:Cannot decide type")
+def test_the_file_holds_the_algorithm_that_was_set_last(tmp_path):
+    net, _ = build()
+    assert exported(net, tmp_path / "direct")[0].count("Deconvolution") == 0
+    set_algorithm(net, "taps", where=".*conv1")
+    assert exported(net, tmp_path / "taps")[0].count("Deconvolution") == 1
+
+
+@pytest.mark.parametrize("change", ["the same", "choose_algorithms"])
+def test_nothing_is_traced_again_where_nothing_changed(change, tmp_path):
+    net, x = build()
+    before = net._cached_op
+    CHANGES[change](net, x, tmp_path)
+    assert net._cached_op is before
+
+
+def test_asking_for_auto_again_keeps_what_was_chosen(monkeypatch):
+    """The rule's choice is put in, since it depends on the CPU."""
+    monkeypatch.setattr(mxconv.layer, "choose", lambda *_: "matmul")
+    net, x = build()
+    choose_algorithms(set_algorithm(net, "auto"), x.shape)
+    before = net._cached_op
+    set_algorithm(net, "auto")
+    net[0].algorithm = "auto"
+    choose_algorithms(net, x.shape)
+    assert net._cached_op is before and net[0].chosen_algorithm == "matmul"
+    set_algorithm(net, "direct")
+    assert net._cached_op is not before
+
+
+def test_a_network_that_was_not_called_has_no_graph_and_gets_none():
+    net, _ = build(called=False)
+    set_algorithm(net, "matmul")
+    assert net._cached_op is None
+    with pytest.raises(RuntimeError, match="Please first call block.hybridize"):
+        net.export("nowhere")
+
+
+def test_a_graph_that_was_given_up_stays_so():
+    net, _ = build()
+    net.hybridize(False)
+    set_algorithm(net, "matmul")
+    assert net._cached_op is None and not net._cached_graph
+
+
+class Above(gluon.HybridBlock):
+    """An image, a list of images and None, some of which go through an inner network."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def hybrid_forward(self, F, x, others, nothing):
+        assert nothing is None
+        return self.inner(x), [self.inner(others[0]) + others[1]]
+
+
+@EVERY_MODE
+def test_blocks_above_the_one_that_was_given_are_traced_again(mode):
+    inner, x = build(mode)
+    above = Above(inner)
+    above.hybridize(**HYBRIDIZED[mode])
+    arguments = x, [x + 1, nd.ones((1, 2, 8, 8))], None
+    y, (z,) = above(*arguments)
+    before = above._cached_op
+    set_algorithm(inner, "matmul")
+    assert above._cached_op is not None and above._cached_op is not before
+    again = above._cached_op
+    y2, (z2,) = above(*arguments)
+    assert above._cached_op is again  # the call has nothing to trace
+    assert np.array_equal(y.asnumpy(), y2.asnumpy()) and np.array_equal(z.asnumpy(), z2.asnumpy())
+    inner[1].strides = 2
+    y3, _ = inner(x), None
+    assert y3.shape == (1, 2, 4, 4)
+
+
+def test_a_layer_forgets_blocks_that_are_gone():
+    layer = build()[0][0]
+    for _ in range(3):
+        net = nn.HybridSequential()
+        net.add(layer)
+        net.hybridize()
+        net(nd.ones((1, 4, 8, 8)))
+        del net
+    gc.collect()
+    assert len(layer._traced_in) == 1  # Gluon itself keeps the last, as the scope of its names
+
+
+def test_what_cannot_be_traced_now_is_left_to_the_next_call():
+    """The chapter's own functions make a graph of 2304 taps here, and are refused for 4608."""
+    net = nn.HybridSequential()
+    net.add(MultiChannelConv2D(32, 3, in_channels=16, algorithm="direct"))
+    net.initialize()
+    net.hybridize()
+    x = nd.ones((1, 16, 5, 5))
+    net(x)
+    set_algorithm(net, "definition")
+    with pytest.raises(ValueError, match="taps"):
+        net(x)
+    with pytest.raises(RuntimeError, match="Please first call block.hybridize"):
+        net.export("nowhere")
+    set_algorithm(net, "matmul")
+    assert net(x).shape == (1, 32, 3, 3)
+
+
+def test_fused_operators_are_fused_again():
+    net, x = build()
+    net.optimize_for(x, backend="MKLDNN", static_alloc=True, static_shape=True)
+    y = net(x)
+    set_algorithm(net, "align", where=".*conv0")
+    ops = [node["op"] for node in json.loads(net._cached_graph[1].tojson())["nodes"]]
+    assert ops.count("_sg_mkldnn_conv") == 2 and "Convolution" not in ops
+    assert np.array_equal(net(x).asnumpy(), y.asnumpy())
+
+
+def test_deferred_channels_and_a_first_call_in_a_hybridized_network(tmp_path):
+    net = nn.HybridSequential()
+    net.add(MultiChannelConv2D(12, 3, padding=1), MultiChannelConv2D(3, 3, padding=1))
+    net.initialize()
+    fill_later = integers((1, 5, 8, 8))
+    net.hybridize()
+    y = net(fill_later)
+    for name in ("align", "taps", "matmul"):
+        set_algorithm(net, name)
+        np.testing.assert_allclose(net(fill_later).asnumpy(), y.asnumpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_networks_of_np_arrays():
+    mx.npx.set_np()
+    try:
+        net = nn.HybridSequential()
+        net.add(MultiChannelConv2D(3, 3, in_channels=2, algorithm="direct"))
+        net.initialize()
+        net.hybridize()
+        x = mx.np.ones((1, 2, 5, 5))
+        y = net(x)
+        set_algorithm(net, "matmul")
+        assert net._cached_op is not None
+        assert type(net(x)) is mx.np.ndarray
+        np.testing.assert_allclose(net(x).asnumpy(), y.asnumpy(), rtol=1e-5)
+    finally:
+        mx.npx.reset_np()
+
+
+@pytest.mark.filterwarnings("ignore:Cannot decide type")
+def test_a_network_that_was_converted_after_it_was_traced(tmp_path):
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(3, 3, in_channels=2))
+    net.initialize()
+    net.hybridize()
+    x = nd.ones((1, 2, 5, 5))
+    y = net(x)
+    convert(net)
+    net(x)
+    set_algorithm(net, "matmul")
+    assert np.allclose(exported(net, tmp_path / "net")[1](x).asnumpy(), y.asnumpy(), rtol=1e-5)
