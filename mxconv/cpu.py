@@ -21,7 +21,7 @@ import numpy as np
 from mxnet import nd
 from mxnet.base import _LIB, check_call
 
-from ._cpuinfo import MAX_ISA, flags, has_avx512  # noqa: F401  (the last for users)
+from ._cpuinfo import MAX_ISA, flags, has_avx512, model  # noqa: F401  (two for users)
 from .dtypes import BFLOAT16
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
