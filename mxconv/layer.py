@@ -247,16 +247,16 @@ class MultiChannelConv2D(nn.Conv2D):
                 f"{self.name}._kwargs no longer suits the weight: expected the channels, kernel, "
                 f"groups and layout of {known}, received {self._kwargs}"
             )
+        _algorithm(self._algorithm, geometry)
         self._take(geometry)
+        self._clear_cached_op()
 
     def _take(self, geometry):
-        """Be the convolution of another geometry, for the same weight."""
-        _algorithm(self._algorithm, geometry)
+        """Be the convolution of another geometry, which the algorithm is for, with the same weight."""
         self._geometry = geometry
         self._kwargs.update({name: geometry.attributes[name] for name in RESHAPED.values()})
         self._known_kwargs = dict(self._kwargs)
         self._forget()
-        self._clear_cached_op()
 
     def _forget(self):
         """Know nothing of the last input any more, so that 'auto' decides for the next."""
@@ -319,11 +319,9 @@ class MultiChannelConv2D(nn.Conv2D):
         self._traced_in.update(_graphs.being_traced())
         if self.geometry.in_channels:  # Gluon keeps the Symbol from when they were unknown
             weight._set_attr(__shape__=str(self.weight.shape))
-        size = self._gradient_in_blocks()
-        if size > 1 and not self._portable:
-            if _layouts.behind_cut(x, size, _graphs.input_shapes()):
-                return _layouts.plain(x)
-        return x
+        size = 1 if self._portable else self._gradient_in_blocks()
+        copied = size > 1 and _layouts.behind_cut(x, size, _graphs.input_shapes())
+        return _layouts.plain(x) if copied else x
 
     def _gradient_in_blocks(self):
         """How many channels oneDNN may keep together in the gradient to x; 1 if it is plain."""

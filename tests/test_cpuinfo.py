@@ -110,3 +110,55 @@ def test_a_system_without_sysctl_is_one_that_tells_nothing(fresh):
     fresh.setattr(sys, "platform", "darwin")
     fresh.setenv("PATH", "")
     assert _cpuinfo.flags() == set() and not _cpuinfo.has_avx512() and _cpuinfo.model()
+
+
+USES = """
+import sys
+import mxconv
+from mxnet import autograd, gluon, nd
+from mxnet.gluon import nn
+from mxnet.gluon.model_zoo import vision
+
+def network(conv):
+    net = nn.HybridSequential()
+    net.add(conv(12, 3, padding=1), nn.BatchNorm(), conv(2, 3, padding=1), nn.Dense(3))
+    net.initialize()
+    return net
+
+x = nd.ones((2, 64, 32, 32))
+for flags in (None, {}, dict(static_alloc=True, static_shape=True)):
+    net = network(mxconv.MultiChannelConv2D)
+    if flags is not None:
+        net.hybridize(**flags)
+    with autograd.record():
+        loss = net(x).sum()
+    loss.backward()
+    nd.waitall()
+net = mxconv.convert(network(nn.Conv2D))
+net(x)
+mxconv.choose_algorithms(net, x.shape)
+print(mxconv.cost(net, x.shape))
+mxconv.tune(net, x, seconds=0.01, progress=False)
+for name in ("matmul", "direct", "auto"):
+    mxconv.set_algorithm(net, name)
+    net(x).asnumpy()
+net.hybridize()
+net(x)
+net.export(sys.argv[1])
+mxconv.save_parameters(net, sys.argv[1] + ".params")
+mxconv.load_parameters(net, sys.argv[1] + ".params")
+mxconv.revert(net)(x).asnumpy()
+"""
+
+
+@pytest.mark.parametrize("cap", ["ALL", "AVX2"])
+def test_the_usual_uses_say_nothing_on_standard_error(cap, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", USES, str(tmp_path / "net")],
+        env=dict(os.environ, PYTHONPATH=str(ROOT), DNNL_MAX_CPU_ISA=cap),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=300,
+    )
+    assert done.returncode == 0 and done.stderr == ""

@@ -95,6 +95,18 @@ def test_export_works_after_whatever_it_worked_before(change, mode, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Cannot decide type")
+@EVERY_MODE
+@pytest.mark.parametrize("name, value", [("algorithm", "matmul"), ("strides", 2), ("dilation", 2)])
+def test_a_lone_layer_can_be_exported_after_it_was_changed(name, value, mode, tmp_path):
+    layer = build(mode)[0][0]
+    x = integers((1, 4, 8, 8))
+    layer(x)
+    setattr(layer, name, value)
+    _, imported = exported(layer, tmp_path / "layer")
+    assert np.array_equal(imported(x).asnumpy(), layer(x).asnumpy())
+
+
+@pytest.mark.filterwarnings("ignore:Cannot decide type")
 def test_the_file_holds_the_algorithm_that_was_set_last(tmp_path):
     net, _ = build()
     assert exported(net, tmp_path / "direct")[0].count("Deconvolution") == 0
