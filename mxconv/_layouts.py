@@ -14,7 +14,7 @@ import json
 
 from mxnet import MXNetError, autograd
 
-BLOCKS = (16, 8)  # channels; the gradient of a number that neither divides is plain
+BLOCKS = (16, 8)  # channels; an array of a number that neither divides is plain
 
 CONCATENATIONS = {"Concat": "dim", "_npi_concatenate": "axis"}  # and their attribute
 
@@ -33,20 +33,20 @@ def plain(x):
 
 
 def block(channels):
-    """How many channels of an array oneDNN may keep together; 1 if it keeps none, 0 is unknown."""
+    """How many channels of so many oneDNN may keep together, at most; 1 where it keeps none."""
     return next((size for size in BLOCKS if channels % size == 0), 1)
 
 
 def recorded_behind_cut(x):
     """Whether the gradient of an array that is being recorded may be cut by a concatenation."""
     try:
-        return behind_cut(autograd.get_symbol(x), BLOCKS[0], {})
+        return behind_cut(autograd.get_symbol(x), {})
     except MXNetError:  # it isn't recorded, so it gets no gradient
         return False
 
 
-def behind_cut(symbol, size, shapes):
-    """Whether the gradient of a Symbol may be cut within blocks of a size, by a concatenation.
+def behind_cut(symbol, shapes):
+    """Whether the gradient of a Symbol may be cut within a block, by a concatenation before it.
 
     `shapes` are those of variables, by name; where they aren't enough to know, it may.
     """
@@ -64,7 +64,7 @@ def behind_cut(symbol, size, shapes):
             operator = _operator(symbol)
             axis = attributes.get(CONCATENATIONS.get(operator), "1")
             cuts = operator in CONCATENATIONS and axis in ("1", "-3")
-            if operator is None or (cuts and not _whole_blocks(inputs, size, shapes)):
+            if operator is None or (cuts and not _whole_blocks(inputs, shapes)):
                 return True
         found += [inputs[i] for i in range(len(inputs.list_outputs()))]
     return False
@@ -78,8 +78,8 @@ def _operator(symbol):
         return None
 
 
-def _whole_blocks(inputs, size, shapes):
-    """Whether what is concatenated is known to have whole blocks of channels, but for the last."""
+def _whole_blocks(inputs, shapes):
+    """Whether it is known that channels are concatenated at whole blocks of all of them."""
     names = set(inputs.list_inputs())
     try:
         known = {name: shape for name, shape in shapes.items() if name in names}
@@ -87,5 +87,6 @@ def _whole_blocks(inputs, size, shapes):
     except MXNetError:  # shapes that don't fit, which the call itself will say
         return False
     # Unknown is (), or None in NumPy mode, and a 0 or -1 in a shape.
-    *cut, _ = [shape[1] if shape and len(shape) == 4 else 0 for shape in inferred]
-    return all(channels > 0 and channels % size == 0 for channels in cut)
+    channels = [shape[1] if shape and len(shape) == 4 else 0 for shape in inferred]
+    size = block(sum(channels))
+    return min(channels) > 0 and all(c % size == 0 for c in channels[:-1])

@@ -270,7 +270,7 @@ class MultiChannelConv2D(nn.Conv2D):
         x, context = self._check(x)
         numpy = is_np_array() or isinstance(x, np.ndarray)
         x = x.as_nd_ndarray()
-        if autograd.is_recording() and self._gradient_in_blocks() > 1:
+        if autograd.is_recording() and self._gradient_in_blocks():
             x = _layouts.plain(x) if _layouts.recorded_behind_cut(x) else x
         y = self._run(x, context)
         if self.weight.dtype == dtypes.BFLOAT16 and not autograd.is_training():
@@ -319,16 +319,16 @@ class MultiChannelConv2D(nn.Conv2D):
         self._traced_in.update(_graphs.being_traced())
         if self.geometry.in_channels:  # Gluon keeps the Symbol from when they were unknown
             weight._set_attr(__shape__=str(self.weight.shape))
-        size = 1 if self._portable else self._gradient_in_blocks()
-        copied = size > 1 and _layouts.behind_cut(x, size, _graphs.input_shapes())
+        may_be_cut = not self._portable and self._gradient_in_blocks()
+        copied = may_be_cut and _layouts.behind_cut(x, _graphs.input_shapes())
         return _layouts.plain(x) if copied else x
 
     def _gradient_in_blocks(self):
-        """How many channels oneDNN may keep together in the gradient to x; 1 if it is plain."""
+        """Whether oneDNN may keep channels of the gradient to x together; 0 channels are unknown."""
         geometry = self.geometry
-        moved = geometry.layout != "NCHW" or geometry.padded_apart
-        apart = moved or self.chosen_algorithm in TAKE_APART
-        return 1 if apart else _layouts.block(geometry.in_channels)
+        if geometry.layout != "NCHW" or geometry.padded_apart:
+            return False
+        return self.chosen_algorithm not in TAKE_APART and _layouts.block(geometry.in_channels) > 1
 
     def cast(self, dtype):
         """Convert the parameters to a dtype that MXNet convolves; 'bfloat16' is one."""
