@@ -51,8 +51,9 @@ def test_every_number_in_the_text_is_one_that_the_code_prints():
     assert [number for number in numbers if number not in known] == []
 
 
-def test_the_readmes_examples_print_what_it_says(capsys):
+def test_the_readmes_examples_print_what_it_says(capsys, tmp_path, monkeypatch):
     """Each Python block is followed by the block of what it prints, if it prints anything."""
+    monkeypatch.chdir(tmp_path)  # one writes a figure
     fences = re.findall(
         r"^```(\w*)\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL
     )
