@@ -3,6 +3,8 @@
 import mxnet as mx
 import numpy as np
 
+UNWRITTEN = "nothing was written (check=False would write the file unchecked)"
+
 
 def compare(onnx, model, graph, values, cases):
     """Refuse a model whose outputs aren't the graph's.
@@ -31,8 +33,8 @@ def compare(onnx, model, graph, values, cases):
         except ValueError as error:
             given = ", ".join(f"{name} of shape {x.shape}" for name, x in data.items())
             raise ValueError(
-                f"the file would not be the network: given {given}, {error}; nothing was written, "
-                "which check=False would do all the same"
+                f"the file would not compute what the network does: given {given}, "
+                f"{str(error).strip()}; {UNWRITTEN}"
             ) from error
 
 
@@ -51,10 +53,7 @@ def _session(model):
     except Exception as error:  # of a class without a public name
         if type(error).__name__ == "NotImplemented":  # the convolution of float64, for one
             return None
-        raise ValueError(
-            f"onnxruntime refuses the file: {error}; nothing was written, which check=False would "
-            "do all the same"
-        ) from error
+        raise ValueError(f"onnxruntime refuses the file: {error}; {UNWRITTEN}") from error
 
 
 def _random(inputs):

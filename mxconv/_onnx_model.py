@@ -102,12 +102,13 @@ def _pinned(onnx):
 
 
 def _drop_copies(graph, names):
-    """Have operators make the outputs themselves, where the copy of one is the first."""
+    """Have operators make the outputs themselves, where there is nothing but a copy between."""
     made = {name for node in graph.node for name in node.output}
     renamed = {}
-    for node in list(graph.node):
-        if node.output[0] in names and node.input[0] in made.difference(renamed):
-            renamed[node.input[0]] = node.output[0]
+    for node in [node for node in graph.node if node.op_type == "Identity"]:
+        (source,), (name,) = node.input, node.output
+        if name in names and source in made.difference(renamed):
+            renamed[source] = name
             graph.node.remove(node)
     for node in graph.node:
         for values in (node.input, node.output):
