@@ -28,9 +28,9 @@ def export_onnx(net, path, input_shape, dtype="float32", check=True):
     of padding and layout as ONNX's `Pad`, `Slice`, `Concat` and `Transpose` around it. The network
     stays as it is: algorithms, hybridization, traced graph and parameters.
 
-    The file has the network's inputs, named 'data' or, if there are several, 'data0', 'data1' and
-    so on, also those that the network doesn't use. It has all of the network's outputs in their
-    order, those in lists among them, named 'output' or 'output0', 'output1' and so on.
+    The file has all of the network's inputs and outputs, those in lists too, in the network's order.
+    They are named 'data' and 'output' or, where there are several, 'data0', 'data1' and 'output0',
+    'output1' and so on.
 
     Parameters
     ----------
@@ -44,10 +44,10 @@ def export_onnx(net, path, input_shape, dtype="float32", check=True):
     dtype : {'float32', 'float64', 'float16'}, or tuple of these
         The dtype of the inputs, or of each, and so of the parameters.
     check : bool
-        Whether to compare the file with the network first: on random numbers, where there is
-        onnxruntime and both have the operators in these dtypes, with batches of 1 and 3 for None;
-        by the outputs' shapes and dtypes otherwise, as for float16, which MXNet convolves on GPUs
-        only. False is for networks too large to be run here, or known to differ.
+        Whether the file is compared with the network before it is written: by its outputs for
+        random numbers, in batches of 1 and 3 where any is allowed; by their shapes and dtypes alone
+        without onnxruntime, or where it or MXNet lacks an operator in some dtype. False is for
+        networks that are too large to be run here, or known to differ.
 
     Raises
     ------
