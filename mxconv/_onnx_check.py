@@ -97,7 +97,7 @@ def _inferred(onnx, model):
     for output in bare.graph.output:
         output.ClearField("type")
     try:
-        bare = onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
+        bare = onnx.shape_inference.infer_shapes(bare, strict_mode=True)
     except Exception as error:
         raise ValueError(f"onnx can't infer shapes: {error}") from error
     kinds = {output.name: output.type.tensor_type for output in bare.graph.output}
@@ -140,7 +140,7 @@ def _compare_values(name, found, right, eps):
     bound = 0
     if np.issubdtype(found.dtype, np.floating):
         largest = np.abs(right[np.isfinite(right)]).max(initial=0)
-        bound = np.sqrt(eps) * largest + 8 * eps
+        bound = np.sqrt(eps) * largest + 64 * eps
     found, right = found.astype("float64"), right.astype("float64")
     with np.errstate(invalid="ignore"):
         difference = np.abs(found - right)

@@ -28,7 +28,7 @@ def export_onnx(net, path, input_shape, dtype="float32", check=True):
     of padding and layout as ONNX's `Pad`, `Slice`, `Concat` and `Transpose` around it. The network
     stays as it is: algorithms, hybridization, traced graph and parameters.
 
-    The file has all of the network's inputs and outputs, those in lists too, in the network's order.
+    The file has all of the network's inputs and outputs, in its order, those in lists among them.
     They are named 'data' and 'output' or, where there are several, 'data0', 'data1' and 'output0',
     'output1' and so on.
 
