@@ -7,6 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, nd
+from mxnet.contrib import amp
 from mxnet.gluon import SymbolBlock, nn
 from mxnet.gluon.model_zoo import vision
 from test_deployment import INNER, images
@@ -188,6 +189,15 @@ def test_float16_though_mxnet_has_it_on_gpus_only(path):
     y = exported(layer, x.astype("float16"), path)
     assert y.dtype == np.float16
     assert np.array_equal(y, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_network_with_the_conversions_of_amp_is_written_as_it_was(dtype, path):
+    net, x = network("direct", "direct")
+    net.hybridize()
+    y = net(x).asnumpy()
+    converted = amp.convert_hybrid_block(net, target_dtype=dtype, ctx=mx.cpu())
+    np.testing.assert_allclose(exported(converted, x, path), y, rtol=1e-4, atol=1e-5)
 
 
 def test_parameters_on_several_contexts(path):
@@ -802,10 +812,16 @@ class VariableOfItsOwn(nn.HybridBlock):
         return F.broadcast_add(x, F.var("mask"))
 
 
+class OfNoShape(nn.HybridBlock):
+    def hybrid_forward(self, F, x):
+        return x, F.zeros(shape=(0, 5))
+
+
 def summed(F, stem, head, scale, x, y):
     return x + y
 
 
+@pytest.mark.filterwarnings("ignore:Cannot decide shape")
 @pytest.mark.parametrize(
     "net, arguments, error, says",
     [
@@ -815,6 +831,7 @@ def summed(F, stem, head, scale, x, y):
             ValueError,
             "a VariableOfItsOwn with a variable 'mask'",
         ),
+        (OfNoShape(), [(2, 4, 5, 5)], ValueError, r"\(2, 4, 5, 5\).*leaves the outputs' shapes"),
         (Net(summed), [(2, 4, 5, 5)], TypeError, "one input .* received a Net that fails"),
         (Net(summed), [PAIR + PAIR], TypeError, "4 inputs .* received a Net that fails"),
         (Net(summed), [((2, 4), (2, 5))], ValueError, r"input_shape=\(\(2, 4\), \(2, 5\)\)"),
