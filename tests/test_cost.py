@@ -644,7 +644,7 @@ def test_the_bill_is_what_the_process_pays(peaks, case):
     assert forward < 1.1
     if arguments["algorithm"] != "definition":  # its products exist at once if MXNet lags behind
         assert forward > 0.9
-    # The planner of a hybridized layer keeps more arrays, and reuses them; 'fourier' copies outputs.
+    # The planner of a hybridized layer keeps more arrays and reuses them; 'fourier' copies outputs.
     if not hybridized and arguments["algorithm"] != "fourier":
         assert 0.9 < kept < 1.1
     assert backward > 0.9
