@@ -9,7 +9,7 @@ from mxnet.gluon import HybridBlock
 from . import _checks, _files, dtypes
 from .layer import ARRAYS, ask
 from .measure import fastest
-from .network import as_direct, blocks
+from .network import as_direct, blocks, flat
 from .tuning import Row, Tuning, machine, named_layers, save
 
 
@@ -20,6 +20,11 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     'align', 'split', 'tile', 'taps', 'pixels', 'blocked' and 'fourier' that is for the layer and
     may gain convolve that input with that weight, in hybridized layers of their own, timed in turn,
     call by call.
+
+    A candidate isn't called if its arrays, by the bill of `mxconv.cost`, have more than 10 times
+    the bytes of those of 'direct' (or 128 MB, if that is more) or a GB more than those. It is
+    dropped if none of its first three calls takes less than 4 times as long as 'direct'.
+
     Layers alike are measured once, and a layer that is used several times for its first input.
     Layers that x doesn't reach keep what they have.
 
@@ -39,16 +44,20 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     ----------
     net : gluon.Block
         An initialized network, or a lone layer; as in `convert`, the outermost block.
-    x : NDArray
-        An input of the network, of the shape, dtype and context that matter.
+    x : NDArray, or tuple of those
+        An input of the network, of the shape, dtype and context that matter. A tuple is the inputs
+        of a network that takes several, which is called as net(*x); an input that is a list of
+        arrays is one in it.
     training : bool
         Measure training steps rather than inference.
     seconds : float
-        How long to measure each distinct convolution; at least five rounds are measured.
+        How long to measure each distinct convolution. At least five rounds are measured, or one,
+        where five would take more than ten times as long.
     path : None, str or Path
         A file that ends in .json, for `load_tuning`.
     progress : bool
-        Show the progress: by tqdm if it is installed, else as lines on standard error.
+        Show the progress on standard error: by tqdm if it is installed and that is a terminal, else
+        by a line for each convolution.
 
     Returns
     -------
@@ -57,12 +66,12 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     Raises
     ------
     TypeError
-        net isn't a Block, x isn't an array, seconds isn't a number, path isn't one, or training or
-        progress isn't a bool.
+        net isn't a Block, x or an item of it isn't an array, seconds isn't a number, path isn't
+        one, or training or progress isn't a bool.
     ValueError
-        A network without such layers or not initialized, an x that reaches none of them, seconds
-        that aren't positive, or a path that can't be written. What the network itself raises for x
-        is passed on.
+        A network without such layers or not initialized, an x that is empty or reaches none of
+        them, seconds that aren't positive, or a path that can't be written. What the network itself
+        raises for x is passed on.
 
     Examples
     --------
@@ -73,16 +82,13 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     'direct'
     """
     names = named_layers(net)
-    if type(x) not in ARRAYS:
-        raise TypeError(
-            "x has the wrong type: expected an mxnet.nd.NDArray or an mxnet.np.ndarray, received "
-            f"{type(x).__module__}.{type(x).__name__}"
-        )
+    inputs = x if isinstance(x, tuple) else (x,)
+    _check_arrays("x", x, kinds=tuple)
     training = _checks.boolean("training", training)
     _checks.positive("seconds", seconds)
     _checks.boolean("progress", progress)
     path = None if path is None else _files.writable(path, (".json",))
-    seen, traced = _inputs(net, names, x), _traced(net)
+    seen, traced = _inputs(net, names, inputs), _traced(net)
     kinds = {layer: (*_kind(layer, data), layer in traced) for layer, data in seen.items()}
     distinct = {}
     for layer, kind in kinds.items():
@@ -105,8 +111,25 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     return tuning
 
 
-def _inputs(net, layers, x):
-    """The first input of each layer when the network is called with x."""
+def _check_arrays(name, value, kinds=(tuple, list)):
+    """Refuse what is neither an array nor one of the `kinds` of sequence of arrays, or of such."""
+    if isinstance(value, kinds):
+        if not value:
+            raise ValueError(
+                f"{name} is empty: expected an array for each input, received {value!r}"
+            )
+        for i, item in enumerate(value):
+            _check_arrays(f"{name}[{i}]", item)
+    elif type(value) not in ARRAYS:
+        several = " or a tuple of them" if kinds is tuple else ""
+        raise TypeError(
+            f"{name} has the wrong type: expected an mxnet.nd.NDArray or an mxnet.np.ndarray"
+            f"{several}, received {type(value).__module__}.{type(value).__name__}"
+        )
+
+
+def _inputs(net, layers, inputs):
+    """The first input of each layer when the network is called with its own."""
     for parameter in net.collect_params().values():
         if parameter._data is None and not parameter._deferred_init:
             raise ValueError(
@@ -123,7 +146,7 @@ def _inputs(net, layers, x):
         with autograd.pause(), as_direct(net), _eager(net):
             for layer in layers:
                 hooks.append(layer.register_forward_pre_hook(see))
-            net(x)
+            net(*inputs)
             nd.waitall()
     finally:
         for hook in hooks:
@@ -131,7 +154,8 @@ def _inputs(net, layers, x):
         for layer in layers:  # else 'auto' wouldn't decide for this input
             layer.__dict__.pop("_accepted", None)
     if not seen:
-        raise ValueError(f"x reaches none of the layers, received an x of shape {x.shape}")
+        shapes = ", ".join(str(array.shape) for array in flat(inputs))
+        raise ValueError(f"x reaches none of the layers, received an x of shape {shapes}")
     return seen
 
 
@@ -163,11 +187,14 @@ def _shown(items, progress):
     """The items one by one, with the progress shown."""
     if not progress:
         return items
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return _in_lines(items)
-    return tqdm(items, desc="mxconv.tune", unit="convolution")
+    if sys.stderr.isatty():  # elsewhere, every change of the bar would be kept
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            pass
+        else:
+            return tqdm(items, desc="mxconv.tune", unit="convolution")
+    return _in_lines(items)
 
 
 def _in_lines(items):

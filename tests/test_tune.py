@@ -1,17 +1,21 @@
 import importlib
+import itertools
 import json
+import os
 import re
+import subprocess
 import sys
 
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, nd
-from mxnet.gluon import Block, nn
-from mxnet.util import np_array
+from mxnet.gluon import Block, HybridBlock, nn
+from mxnet.util import is_np_array, np_array
 from test_layer import EVERY_MODE, MODES, integers, run
 
 from mxconv import MultiChannelConv2D, algorithms, load_tuning, tune
+from mxconv.cost.memory import Arrays, Memory
 from mxconv.cpu import has_avx512
 from mxconv.dtypes import BFLOAT16
 
@@ -165,13 +169,160 @@ def test_layers_are_timed_in_turn_and_alike_ones_once(monkeypatch):
         return (1.0,)
 
     monkeypatch.setattr(measure, "_seconds", seconds)  # to see the calls
-    monkeypatch.setattr(measure.time, "perf_counter", iter(range(1000)).__next__)
-    assert len(tune(net, nd.ones((1, 2, 8, 8)), **QUICK).rows) == 4
-    turn = ["align", "tile", "direct", "direct"]
+    tries = ["direct", "direct", "align", "tile"]
     warm = ["align", "align", "tile", "tile", "direct", "direct", "direct", "direct"]
-    order = warm + turn * measure.FEWEST
-    assert [name for padding, name in calls if padding == (1, 1)] == order
-    assert [name for padding, name in calls if padding == (0, 0)] == order
+    turn = ["align", "tile", "direct", "direct"]
+    # As many rounds as there is time for, at least five, or one that takes ten times as long.
+    for each, rounds in ((1 / 8, 8), (1, 5), (2, 5), (11, 1)):
+        calls.clear()
+        clock = itertools.count(0, QUICK["seconds"] * each)
+        monkeypatch.setattr(measure.time, "perf_counter", clock.__next__)
+        assert len(tune(net, nd.ones((1, 2, 8, 8)), **QUICK).rows) == 4
+        order = tries + warm + turn * rounds
+        assert [name for padding, name in calls if padding == (1, 1)] == order
+        assert [name for padding, name in calls if padding == (0, 0)] == order
+
+
+def counted(name, monkeypatch, times=1):
+    """The calls of an algorithm that computes so many times what it has to, one for each call."""
+    right, calls = algorithms.ALGORITHMS[name], []
+
+    def note(*_):
+        calls.append(name)
+
+    def slow(F, x, weight, bias, geometry):
+        y = right(F, x, weight, bias, geometry)
+        for i in range(1, times):  # each of another x, or a graph would have one
+            y = y + 0 * right(F, x + i, weight, bias, geometry)
+        return y
+
+    def copy(layer, algorithm, *arguments, **options):
+        made = make(layer, algorithm, *arguments, **options)
+        if algorithm == name:
+            made.register_forward_pre_hook(note)
+        return made
+
+    make = measure._copy
+    monkeypatch.setattr(measure, "_copy", copy)
+    monkeypatch.setitem(algorithms.ALGORITHMS, name, slow)
+    return calls
+
+
+@TRAINING
+def test_a_slow_candidate_is_dropped_by_its_first_calls(training, monkeypatch):
+    layer = MultiChannelConv2D(12, 3, padding=1, in_channels=24)
+    layer.initialize()
+    x = nd.random.normal(shape=(1, 24, 40, 40))
+    calls = counted("align", monkeypatch, times=100)
+    (row,) = tune(layer, x, training=training, **QUICK).rows
+    assert (row.chosen, row.refused) == ("direct", ())
+    assert len(calls) == measure.TRIES
+
+
+def test_a_candidate_that_is_slow_at_first_is_measured(monkeypatch):
+    layer = MultiChannelConv2D(12, 3, padding=1, in_channels=24)
+    layer.initialize()
+    calls = []
+
+    def seconds(layer, x, dy):
+        calls.append(layer.algorithm)
+        slow = calls.count("align") == 1 or layer.algorithm == "taps"
+        return (2 * measure.TOO_SLOW if slow else 0.5 if layer.algorithm == "align" else 1,)
+
+    monkeypatch.setattr(measure, "_seconds", seconds)
+    (row,) = tune(layer, nd.ones((1, 24, 9, 9)), **QUICK).rows
+    assert (row.chosen, row.gain) == ("align", 2)
+    assert calls[:7] == ["direct"] * 2 + ["align"] * 2 + ["taps"] * 3 and "taps" not in calls[7:]
+
+
+FOURIER = dict(channels=1, kernel_size=15, padding=7, in_channels=1)
+
+
+@pytest.mark.parametrize(
+    "arguments, size, tried",
+    [
+        (FOURIER, 20, {"align", "tile", "fourier"}),
+        (dict(FOURIER, kernel_size=3, padding=12, dilation=12), 20, {"align", "tile"}),
+        (dict(FOURIER, channels=20, in_channels=20), 20, {"align", "fourier"}),
+        (dict(FOURIER, channels=200, in_channels=200), 20, {"align"}),
+        (dict(FOURIER, channels=8, in_channels=2048, dilation=2, padding=14), 8, {"align", "taps"}),
+        (dict(channels=2, kernel_size=3, in_channels=8, dilation=9), 30, {"align", "tile", "taps"}),
+        (dict(channels=2, kernel_size=3, in_channels=512, dilation=40), 90, {"align", "taps"}),
+    ],
+    ids=str,
+)
+def test_candidates_whose_arrays_are_too_many_are_not_called(arguments, size, tried, monkeypatch):
+    layer = MultiChannelConv2D(**arguments)
+    x = nd.zeros((1, arguments["in_channels"], size, size))
+    layer.initialize()
+    names = []
+
+    def quick(layer, candidates, x, dy):
+        names.extend(candidates)
+        return []
+
+    monkeypatch.setattr(measure, "_quick", quick)
+    tune(layer, x, **QUICK)
+    assert set(names) == tried
+
+
+def test_the_bound_on_a_candidates_arrays(monkeypatch):
+    layer = MultiChannelConv2D(1, 3, in_channels=1, algorithm="direct")
+    layer.initialize()
+    x, billed = nd.zeros((1, 1, 8, 8)), {}
+
+    def bill(geometry, input_shape, output_shape, use_bias, algorithm):
+        made = Arrays(input=billed[algorithm] // 4)
+        assert (input_shape, output_shape, use_bias) == ((1, 1, 8, 8), (1, 1, 6, 6), True)
+        return Memory(made)
+
+    monkeypatch.setattr(measure, "bill", bill)
+    # Of a training step what is kept and the gradients are added up, here twice the same.
+    for training, share in ((False, 1), (True, 2)):
+        for direct, most in ((2**20, 2**27), (2**24, 10 * 2**24), (2**30, 2**31)):
+            billed.update(direct=direct // share, align=most // share, tile=most // share + 4)
+            found = measure._affordable(["align", "tile"], layer, x, training)
+            assert found == ["align"]
+
+
+TUNED = """
+import resource
+import mxconv
+from mxnet import nd
+
+def status(key):
+    with open("/proc/self/status") as lines:
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(key))
+
+c_i, c_o, training = {}
+layer = mxconv.MultiChannelConv2D(c_o, 3, padding=12, dilation=12, in_channels=c_i)
+layer.initialize()
+x = nd.ones((1, c_i, 12, 12))
+layer(x).wait_to_read()
+limit = status("VmSize") + 3 * 2**30  # which is what a process that needs more dies of
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+before = status("VmRSS")
+mxconv.tune(layer, x, training=training, seconds=1e-3, progress=False)
+print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc/self/status has the peak")
+@pytest.mark.parametrize(
+    "c_i, c_o, training", [(512, 64, False), (2048, 256, False), (2048, 8, True)]
+)
+def test_the_memory_it_takes(c_i, c_o, training):
+    done = subprocess.run(
+        [sys.executable, "-c", TUNED.format((c_i, c_o, training))],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    weight = 4 * 9 * c_i * c_o
+    assert int(done.stdout) < 2**28 + 40 * weight
 
 
 @TRAINING
@@ -379,10 +530,79 @@ def test_the_rule_still_decides_after_an_error():
     x = integers((1, 64, 48, 48))
     with pytest.raises(ValueError, match="no directory"):
         tune(layer, x, path="/no/such/place/tuning.json", **QUICK)
-    tune_module._inputs(layer, [layer], x)
+    tune_module._inputs(layer, [layer], (x,))
     assert layer.chosen_algorithm == "direct"
     layer(x)
     assert layer.chosen_algorithm == ("taps" if has_avx512() else "direct")
+
+
+class Several(HybridBlock):
+    """Siamese branches and a mask, and perhaps a list of maps."""
+
+    def __init__(self, nested=False):
+        super().__init__()
+        with self.name_scope():
+            self.branch = MultiChannelConv2D(2, 3, padding=1)
+            self.mask, self.head = MultiChannelConv2D(4, 1, strides=2), MultiChannelConv2D(3, 3)
+            if nested:
+                self.other = MultiChannelConv2D(12, 1)
+
+    def hybrid_forward(self, F, x, mask, pair=()):
+        maps = [self.branch(x), self.branch(x * 2), *(self.other(item) for item in pair)]
+        y = F.np.concatenate(maps, axis=1) if is_np_array() else F.concat(*maps, dim=1)
+        return self.head(y), self.mask(mask)
+
+
+@pytest.mark.parametrize("hybridized", [False, True])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("numpy", [False, True])
+def test_networks_of_several_inputs(numpy, nested, hybridized, winner):
+    def array(*shape):
+        x = nd.random.normal(shape=shape)
+        return x.as_np_ndarray() if numpy else x
+
+    with np_array(numpy):
+        net = Several(nested)
+        net.initialize(mx.init.Normal(0.5))
+        inputs = (array(2, 5, 9, 9), array(2, 1, 20, 18))
+        if nested:
+            inputs += ([array(2, 3, 9, 9), array(2, 3, 9, 9)],)
+        y = net(*inputs)
+        if hybridized:
+            net.hybridize()
+            net(*inputs)
+        winner("tile", "align", "taps")
+        rows = tune(net, inputs, **QUICK).rows
+        found = {row.layer: row.input_shape for row in rows}
+        head = (2, 4 + 24 * nested, 9, 9)
+        other = {"other": (2, 3, 9, 9)} if nested else {}
+        assert found == {"branch": (2, 5, 9, 9), "mask": (2, 1, 20, 18), "head": head, **other}
+        assert all(row.chosen != "direct" for row in rows)
+        for ours, theirs in zip(net(*inputs), y):
+            assert_like(ours, theirs)
+
+
+def test_bad_items_of_several_inputs():
+    net, x = build()
+    before = state(net)
+    array = "an mxnet.nd.NDArray or an mxnet.np.ndarray"
+    for inputs, said in (
+        ((x, 3), rf"x\[1\] has the wrong type: expected {array}, received builtins.int"),
+        ((x, [x, None]), r"x\[1\]\[1\] has the wrong type.*NoneType"),
+        (([(x, "a")],), r"x\[0\]\[0\]\[1\] has the wrong type.*str"),
+        ([x, x], rf"x has the wrong type: expected {array} or a tuple of them, received .*list"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            tune(net, inputs)
+    for inputs, said in (((), r"x is empty.*\(\)"), ((x, []), r"x\[1\] is empty.*\[\]")):
+        with pytest.raises(ValueError, match=said):
+            tune(net, inputs)
+    assert state(net) == before
+    idle = Several()
+    idle.initialize()
+    idle.forward = lambda *_: None
+    with pytest.raises(ValueError, match=r"x reaches none .* \(2, 3\), \(1, 2\), \(4, 1\)"):
+        tune(idle, (nd.ones((2, 3)), [nd.ones((1, 2)), nd.ones((4, 1))]))
 
 
 def test_what_is_refused(tmp_path):
@@ -426,17 +646,23 @@ def test_the_table(winner):
     assert lines[-1].startswith("training steps, gain over 'direct', on ")
 
 
+@pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("installed", [True, False])
-def test_progress(installed, monkeypatch, capsys):
+def test_progress(installed, terminal, monkeypatch, capsys):
     net, x = build()
     if not installed:
         monkeypatch.setitem(sys.modules, "tqdm", None)
     else:
         pytest.importorskip("tqdm", reason="tqdm shows the bar; it is not installed")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     tune(net, x, seconds=1e-3)
     shown = capsys.readouterr()
-    assert shown.out == "" and ("100%" in shown.err) == installed
-    assert ("mxconv.tune: convolution 4 of 4\n" in shown.err) != installed
+    assert shown.out == ""
+    if installed and terminal:
+        assert "100%" in shown.err and "mxconv.tune: convolution" not in shown.err
+    else:
+        lines = [f"mxconv.tune: convolution {i} of 4\n" for i in range(1, 5)]
+        assert shown.err == "".join(lines)
     tune(net, x, **QUICK)
     assert capsys.readouterr() == ("", "")
 

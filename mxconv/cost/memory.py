@@ -6,12 +6,15 @@ from typing import Tuple
 
 from .. import dtypes
 from ..algorithms import inner, inner_size
+from ..algorithms.fourier import Fourier
 from ..algorithms.tile import padded_size
 
 PADDING = ("matmul", "definition", "pixels", "tile")  # the algorithms that pad in a step of its own
 
 # What the backward pass needs of an algorithm, as it is the input of another operator.
 READ_AGAIN = {"tile": ("padded",), "taps": ("inner_output",)}
+
+ITEMSIZE = {"planes": 8, "transforms": 16}  # of arrays that don't have the layer's dtype
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,11 @@ class Arrays:
         an output of stride 1. MXNet is asynchronous and may hold all before it adds them up.
     inner_input, inner_weight, inner_output : int
         For 'align', 'tile', 'taps' and 'pixels': the arrays of the convolution that is run in this
-        one's place, those that differ. For 'split': the parts of input, weight and output.
+        one's place, those that differ. For 'split': the parts of input, weight and output; for
+        'fourier': their copies.
+    planes, transforms : int
+        For 'fourier': the planes before and after the transforms, of float64, and the transforms,
+        their conjugates and products, of complex128.
     """
 
     input: int = 0
@@ -46,6 +53,8 @@ class Arrays:
     inner_input: int = 0
     inner_weight: int = 0
     inner_output: int = 0
+    planes: int = 0
+    transforms: int = 0
 
     @property
     def total(self):
@@ -55,20 +64,22 @@ class Arrays:
     def in_bytes(self, dtype="float32"):
         """The same arrays in bytes, for elements of a dtype."""
         size = dtypes.as_dtype(dtype).itemsize
-        return Arrays(*(size * elements for elements in astuple(self)))
+        return Arrays(**{name: ITEMSIZE.get(name, size) * n for name, n in vars(self).items()})
 
 
 @dataclass(frozen=True)
 class Memory:
     """The arrays of a forward and a backward pass.
 
-    Not billed: what operators hold in private (blocked copies, scratch; the planes and transforms
-    of 'fourier', in float64), the transposed copies of `layout='NHWC'`, and further copies of an
-    array of the output's size. `read_again` names the arrays that backward reads beside the usual.
+    Not billed: what operators and NumPy's transforms hold in private (blocked copies, scratch), the
+    transposed copies of `layout='NHWC'`, and further copies of an array of the output's size.
+    `read_again` names the arrays that backward reads beside the usual, and `remade` has the
+    elements of those that it makes in other numbers than forward does, by name.
     """
 
     forward: Arrays
     read_again: Tuple[str, ...] = ()
+    remade: Tuple[Tuple[str, int], ...] = ()
 
     @property
     def kept(self):
@@ -77,12 +88,13 @@ class Memory:
         The input, the weight, and what an algorithm multiplies with the weight in the input's
         place: the columns, or for each product the part of the input that its tap meets.
         """
-        return self._without("bias", "output", "padded", "columns", "inner_output")
+        gone = ("bias", "output", "padded", "columns", "inner_output", "planes", "transforms")
+        return self._without(*gone)
 
     @property
     def gradients(self):
         """`Arrays` of gradients: the output's, which backward gets, and those that it makes."""
-        return self._without("padded", "products")
+        return replace(self._without("padded", "products"), **dict(self.remade))
 
     def _without(self, *names):
         """The arrays of the forward pass but for some, unless the backward pass reads them."""
@@ -128,7 +140,7 @@ def bill(geometry, input_shape, output_shape, use_bias, algorithm):
         k_h, k_w = geometry.window  # dilation puts zeros between the taps, and they are multiplied
         taps = geometry.channels * c_i // geometry.groups * k_h * k_w
         arrays["products"] = N * taps * (H - k_h + 1) * (W - k_w + 1)
-    elif algorithm == "split":
+    elif algorithm in ("split", "fourier"):
         sizes = N * c_i * prod(core_size), arrays["weight"], arrays["output"]
         arrays.update(zip(("inner_input", "inner_weight", "inner_output"), sizes))
     run = inner(algorithm, core)
@@ -139,4 +151,28 @@ def bill(geometry, input_shape, output_shape, use_bias, algorithm):
         "inner_output": (run.output_shape(inner_input), output_shape),
     }
     arrays.update({name: prod(ours) for name, (ours, outer) in pairs.items() if ours != outer})
-    return Memory(Arrays(**arrays), READ_AGAIN.get(algorithm, ()))
+    remade = {}
+    if algorithm == "fourier":
+        made, remade = _among_frequencies(Fourier(core, (N, c_i, *core_size)))
+        arrays.update(made)
+    return Memory(Arrays(**arrays), READ_AGAIN.get(algorithm, ()), tuple(remade.items()))
+
+
+def _among_frequencies(operator):
+    """The planes and transforms that 'fourier' makes in its forward and its backward pass."""
+    x, weight, y = (prod(operator.grouped[name]) for name in ("x", "weight", "y"))  # planes of each
+    before = {
+        name: prod(operator.grouped[name]) * prod(place.stop for place in places)
+        for name, places in operator.places.items()
+    }
+    h, w = operator.size
+    frequencies = h * (w // 2 + 1)
+    forward = {
+        "planes": before["x"] + before["weight"] + y * h * w,
+        "transforms": (x + 2 * weight + y) * frequencies,  # the weight's conjugate is the second
+    }
+    backward = {
+        "planes": sum(before.values()) + (x + weight) * h * w,
+        "transforms": 2 * (x + weight + y) * frequencies,  # of each, two products, a conjugate
+    }
+    return forward, backward
