@@ -117,6 +117,7 @@ def test_a_real_measurement(mode, training):
 def test_the_winner_is_set_and_traced(mode, name, winner):
     net, x = build(mode)
     y = net(x)
+    before = net._cached_graph
     winner(name)
     found = tune(net, x, **QUICK)
     for row, layer in zip(found.rows, layers(net)):
@@ -124,7 +125,7 @@ def test_the_winner_is_set_and_traced(mode, name, winner):
         assert (row.chosen, row.gain) == ((name, 2.0) if wins else ("direct", 1.0))
         assert layer.algorithm == layer.chosen_algorithm == row.chosen
     assert net._active == net[1]._active == (MODES[mode] is not None)
-    assert not net._cached_graph
+    assert bool(net._cached_graph) == net._active and (not before or net._cached_graph is not before)
     for ours, theirs in zip(run(net, x), run(build()[0], x)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
     assert_like(net(x), y)
@@ -684,9 +685,11 @@ def test_a_file_gives_another_network_the_same(mode, winner, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["tuning.json"]
     twin, _ = build(mode)
     y = twin(x)
+    before = twin._cached_graph
     assert load_tuning(twin, str(path)) is twin
     assert [layer.algorithm for layer in layers(twin)] == [row.chosen for row in found.rows]
-    assert twin._active == (MODES[mode] is not None) and not twin._cached_graph
+    assert twin._active == (MODES[mode] is not None) == bool(twin._cached_graph)
+    assert not before or twin._cached_graph is not before
     assert_like(twin(x), y)
 
 
