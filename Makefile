@@ -50,7 +50,7 @@ pythons: installed-examples
 page: installed-examples
 	@$(RUN) examples/page.py
 
-test: SAYS := $(if $(ARGS),the tests $(ARGS),all tests: about a quarter of an hour)
+test: SAYS := $(if $(ARGS),pytest $(ARGS),all tests: about a quarter of an hour)
 test: installed-test
 	@$(RUN) -m pytest $(ARGS)
 
