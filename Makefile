@@ -3,19 +3,24 @@
 VENV := .venv
 RUN := $(VENV)/bin/python
 
+# What was typed, for the lines that advise to repeat it.
+export TYPED := make $(MAKECMDGOALS)
+
 help:
-	@echo "make book    run the chapter and the examples, compare every output with the book's"
-	@echo "make test    run the tests"
+	@echo "make book    run the chapter and the examples, compare every output with the book's (3 minutes)"
+	@echo "make test    run the tests (a quarter of an hour; one file: make test ARGS=tests/test_layer.py)"
 	@echo "make lint    have ruff and mypy look at the code"
 	@echo "make cover   run the tests and list the lines and branches that they don't reach"
-	@echo "make pythons run the tests on every Python from 3.8 to 3.12 that is installed, by nox"
+	@echo "make pythons run the tests and the examples on every Python from 3.8 to 3.12 that is installed"
 	@echo "make bench   measure the layer against nn.Conv2D on this machine (half an hour)"
 	@echo "make rule    measure what the rule of 'auto' is drawn from, for benchmarks/rule.md (10 minutes)"
 	@echo "make page    write examples/output/page.html, where every sum can be clicked"
 	@echo "make clean   remove $(VENV) and what building left"
-	@echo "All but the last make $(VENV) by themselves, with the first suitable Python they find"
-	@echo "or the one that PYTHON=/path/to/python names."
+	@echo "All but the last make $(VENV) by themselves (2 minutes), with the first suitable Python they"
+	@echo "find, or that uv finds or downloads, or the one that PYTHON=/path/to/python names."
 
+# SAYS is printed before anything is installed.
+book: SAYS := the chapter and the examples, compared with the book: about 3 minutes
 book: installed-examples
 	@$(RUN) examples/run_all.py
 
@@ -45,25 +50,24 @@ pythons: installed-examples
 page: installed-examples
 	@$(RUN) examples/page.py
 
+test: SAYS := $(if $(ARGS),pytest $(ARGS),all tests: about a quarter of an hour)
 test: installed-test
 	@$(RUN) -m pytest $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .nox
+	rm -rf $(VENV) $(VENV)-uv build dist *.egg-info .pytest_cache .hypothesis .nox
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# A make of its own, since making the environment anew removes the stamps that say what is in it.
 # -I keeps the folder mxconv/ itself, with its module names, off the search path.
 installed-%: venv
-	@$(MAKE) --silent $(VENV)/installed-$*
+	@tools/install $(VENV) $*
 	@$(RUN) -I mxconv/_compat.py
 
 venv:
+	@$(if $(SAYS),$(info $(SAYS)))
 	@tools/make_venv $(VENV) "$(PYTHON)"
 
-$(VENV)/installed-%: setup.py requirements.txt
-	@echo "installing mxconv and its libraries into $(VENV) (about a minute)"
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
-	@touch $@
+.DEFAULT:
+	$(error there is no target $@: `make help` lists them)
 
 .PHONY: help bench book cover lint page pythons rule test clean venv

@@ -1,4 +1,4 @@
-"""The tests on every Python that mxconv runs on, with the oldest and the newest NumPy of each.
+"""Tests and examples on every Python that mxconv runs on, with the oldest and the newest NumPy.
 
 `make pythons` runs them; a Python that isn't installed is left out, and nox says so.
 """
@@ -17,10 +17,14 @@ OLDEST = {  # Python: the first NumPy that setup.py admits and that has a wheel 
 @nox.session(python=list(OLDEST), venv_backend="venv")
 @nox.parametrize("numpy", ["oldest", "newest"])
 def tests(session, numpy):
-    """The whole suite; with the oldest NumPy without ONNX and GluonCV, which want newer ones."""
+    """The whole suite and the examples; with the oldest NumPy without ONNX and GluonCV.
+
+    They want newer ones.
+    """
     if numpy == "oldest":
         session.install("--editable", ".[test-plain]", f"numpy=={OLDEST[session.python]}")
     else:
         session.install("--editable", ".[test]")
     session.run("python", "-c", "import numpy; print('numpy', numpy.__version__)")
     session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "examples/run_all.py")

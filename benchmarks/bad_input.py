@@ -22,12 +22,13 @@ import tempfile
 from collections import Counter
 
 import mxconv
-import numpy as np
 import wrong_values
+from wrong_values import GROUPS, LAYERS, can_run, cases, ones, start
+
+import numpy as np
 from mxnet import nd
 from mxnet.gluon import Block
 from tqdm import tqdm
-from wrong_values import GROUPS, LAYERS, can_run, cases, ones, start
 
 CLEAR = "clear error"
 OUTCOMES = (CLEAR, "other error", "late error", "accepted", "death", "hang")

@@ -4,12 +4,14 @@ The figures are ratios of medians of calls in turn, on one core: more than 1 is 
 `nn.Conv2D`.
 """
 
+import argparse
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from mxconv import MultiChannelConv2D
 from timing import in_turn, on_one_core, ratio
+
 from mxnet import nd
 from mxnet.gluon import nn
 
@@ -23,6 +25,9 @@ HYBRIDIZATION = {
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=2, help="for each figure (%(default)s)")
+    seconds = parser.parse_args().seconds
     on_one_core()
     for name, flags in HYBRIDIZATION.items():
         blocks = {kind: kind(3, kernel_size=2, in_channels=2) for kind in KINDS}
@@ -31,7 +36,7 @@ def main():
             if flags is not None:
                 block.hybridize(**flags)
         for mode in ("inference", "training"):
-            ours, theirs = in_turn(blocks, X, mode, seconds=2).values()
+            ours, theirs = in_turn(blocks, X, mode, seconds).values()
             print("{}, {}: {:.2f} ± {:.2f}".format(name, mode, *ratio(ours, theirs)))
 
 

@@ -2,8 +2,9 @@
 
 from collections import namedtuple
 
-import mxnet as mx
 from mxconv import ConvGeometry, cost
+
+import mxnet as mx
 from mxnet.gluon import nn
 from mxnet.gluon.model_zoo import vision
 

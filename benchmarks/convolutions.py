@@ -21,6 +21,7 @@ from mxconv.algorithms import ALGORITHMS, unsupported
 from mxconv.algorithms.rule import choose
 from mxconv.cpu import has_avx512
 from timing import MODES, in_turn, on_one_core, ratio
+
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, nd
@@ -44,10 +45,13 @@ def main():
         for case in cases(options.groups)
         if n == 1 or case.group != "filters"
     ]
-    for n, case in tqdm(todo, unit="convolution"):
+    for n, case in tqdm(todo, unit="convolution", disable=None):
         rows += measure(case, n, options.algorithms, options.seconds, peak, peer)
     todo = [(n, name) for n in options.n for name in options.networks]
-    nets = [measure_network(name, n, options.seconds) for n, name in tqdm(todo, unit="network")]
+    nets = [
+        measure_network(name, n, options.seconds)
+        for n, name in tqdm(todo, unit="network", disable=None)
+    ]
     result = report.Report(rows, nets, peak, peer.version if peer else None)
     print(result)
     if options.docs:

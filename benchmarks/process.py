@@ -14,33 +14,34 @@ import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from timing import call, on_one_core
 from mxconv import cpu
 from mxconv.dtypes import BFLOAT16
+from timing import call, on_one_core
+
 import mxnet as mx
 from mxnet import nd
 from mxnet.gluon import nn
 from tqdm import tqdm
 
 MODES = ("inference", "training")
-CALLS = 7
 CASES = {  # setting: dtype, size and number of images, arguments
     "keep_large_buffers": ("float32", 224, 16, dict(in_channels=3, channels=64)),
     "use_amx": (BFLOAT16, 56, 1, dict(in_channels=64, channels=64)),
 }
 
 
-def measure(name, on, mode):
+def measure(options):
     """Print the median seconds of a call, in a process that does nothing else, and its memory."""
-    dtype, size, n, arguments = CASES[name]
-    if on:
-        getattr(cpu, name)()
+    dtype, size, n, arguments = CASES[options.measure]
+    if options.on:
+        getattr(cpu, options.measure)()
     layer = nn.Conv2D(kernel_size=3, padding=1, **arguments)
     layer.initialize(mx.init.Normal(0.1))
     layer.cast(dtype)
     layer.hybridize(static_alloc=True, static_shape=True)
-    x = nd.random.normal(shape=(n, arguments["in_channels"], size, size)).astype(dtype)
-    times = [call(layer, x, mode) for _ in range(CALLS + 2)]
+    shape = (options.images or n, arguments["in_channels"], size, size)
+    x = nd.random.normal(shape=shape).astype(dtype)
+    times = [call(layer, x, options.mode) for _ in range(options.calls + 2)]
     nd.waitall()
     with open("/proc/self/statm", encoding="ascii") as file:
         held = int(file.read().split()[1]) * resource.getpagesize()
@@ -54,7 +55,7 @@ def compare(name, mode, rounds):
     for _ in range(rounds):
         for on in printed:
             what = ["--measure", name, "--mode", mode] + ["--on"] * on
-            line = subprocess.check_output([sys.executable, __file__, *what])
+            line = subprocess.check_output([sys.executable, *sys.argv, *what])
             printed[on].append([float(figure) for figure in line.split()])
     return [[statistics.median(column) for column in zip(*lines)] for lines in printed.values()]
 
@@ -62,17 +63,19 @@ def compare(name, mode, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="processes of a kind (%(default)s)")
+    parser.add_argument("--calls", type=int, default=7, help="in each process (%(default)s)")
+    parser.add_argument("--images", type=int, help="in a batch (that of each setting)")
     parser.add_argument("--measure", choices=CASES, help=argparse.SUPPRESS)
     parser.add_argument("--mode", choices=MODES, help=argparse.SUPPRESS)
     parser.add_argument("--on", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        return measure(options.measure, options.on, options.mode)
+        return measure(options)
     on_one_core()
     settings = {name: getattr(cpu, name)() for name in (*CASES, "openblas_kernel")}
     figures = [
         (name, mode, *compare(name, mode, options.rounds))
-        for name in tqdm([name for name in CASES if settings[name]], unit="setting")
+        for name in tqdm([name for name in CASES if settings[name]], unit="setting", disable=None)
         for mode in MODES
     ]
     for name, setting in settings.items():

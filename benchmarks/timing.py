@@ -4,6 +4,8 @@ import os
 import statistics
 import time
 
+import mxconv  # noqa: F401  (first: it readies NumPy for MXNet)
+
 from mxnet import autograd, nd
 
 MODES = ("inference", "read", "training")

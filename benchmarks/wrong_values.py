@@ -11,9 +11,10 @@ from collections import namedtuple
 from importlib.util import find_spec
 
 import mxconv
+from mxconv.dtypes import BFLOAT16  # noqa: F401
+
 import mxnet as mx
 import numpy as np  # noqa: F401  (for the values, as what else seems unused)
-from mxconv.dtypes import BFLOAT16  # noqa: F401
 from mxnet import nd, sym  # noqa: F401
 from mxnet.gluon import HybridBlock, nn
 

@@ -2,6 +2,7 @@
 
 from cell_3 import corr2d_multi_in_out
 from cell_6 import corr2d_multi_in_out_1x1
+
 from mxnet import nd
 
 X = nd.random.uniform(shape=(3, 3, 3))

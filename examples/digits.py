@@ -11,6 +11,7 @@ if "mxnet" not in sys.modules:  # it reads this once; images this small only los
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from mxconv import MultiChannelConv2D
+
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon, init, nd
@@ -67,7 +68,7 @@ def train(net, data, epochs=EPOCHS, title="training"):
     loss_of = gluon.loss.SoftmaxCrossEntropyLoss()
     X, y = data
     losses = []
-    for _ in tqdm(range(epochs), desc=title, unit="epoch"):
+    for _ in tqdm(range(epochs), desc=title, unit="epoch", disable=None):
         total = 0
         for batch in np.array_split(order.permutation(len(X)), len(X) // BATCH):
             batch = nd.array(batch)

@@ -14,14 +14,14 @@ import sys
 from pathlib import Path
 
 import digits  # first: it sets how many threads MXNet uses
+from digits_multi_device import TOLERANCE, weights_differ
+from launch import launch
+from mxconv import MultiChannelConv2D
+
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon, init, nd
 from tqdm import tqdm
-
-from digits_multi_device import TOLERANCE, weights_differ
-from launch import launch
-from mxconv import MultiChannelConv2D
 
 CHECKPOINT = Path(__file__).resolve().parent / "output" / "digits_distributed"
 
@@ -58,7 +58,7 @@ def work(arguments):
         total=arguments.epochs,
         desc=f"{kv.num_workers} workers",
         unit="epoch",
-        disable=kv.rank > 0,
+        disable=kv.rank > 0 or None,  # None: only on a terminal
     )
     for epoch in epochs:
         for batch in np.array_split(orders[epoch], len(X) // digits.BATCH):
@@ -172,14 +172,17 @@ def main():
         epochs.unlink(missing_ok=True)  # it is of a run before
     elif not epochs.exists():
         return f"digits_distributed: {arguments.checkpoint} holds no checkpoint to resume from"
-    if launch(__file__, sys.argv[1:], arguments.workers, arguments.servers):
-        if not epochs.exists():
-            return "digits_distributed: the first epoch was not done, there is no checkpoint"
-        return (
-            f"digits_distributed: repeat the command with --resume to go on after epoch "
-            f"{epochs.read_text()}, from {arguments.checkpoint}"
-        )
-    return compare(arguments)
+    try:
+        if launch(__file__, sys.argv[1:], arguments.workers, arguments.servers) == 0:
+            return compare(arguments)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # ends the line of ^C, or of a progress bar
+    if not epochs.exists():
+        return "digits_distributed: the first epoch was not done, there is no checkpoint"
+    return (
+        f"digits_distributed: repeat the command with --resume to go on after epoch "
+        f"{epochs.read_text()}, from {arguments.checkpoint}"
+    )
 
 
 if __name__ == "__main__":

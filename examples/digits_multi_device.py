@@ -5,16 +5,17 @@ has a replica of the parameters and works on its share of every batch; the Train
 gradients, so the weights become those of the joined batch on one device, up to rounding.
 """
 
+import argparse
 import sys
 
 import digits  # first: it sets how many threads MXNet uses
+from mxconv import MultiChannelConv2D
+
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon, init, nd
 from mxnet.gluon.utils import split_and_load
 from tqdm import tqdm
-
-from mxconv import MultiChannelConv2D
 
 TOLERANCE = 1e-5  # of weights that are about 0.1; 5e-7 was measured, on 2 and on 3 contexts
 
@@ -36,7 +37,8 @@ def train(net, data, contexts, epochs=digits.EPOCHS):
     loss_of = gluon.loss.SoftmaxCrossEntropyLoss()
     X, y = data
     losses = []
-    for _ in tqdm(range(epochs), desc=", ".join(map(str, contexts)), unit="epoch"):
+    names = ", ".join(map(str, contexts))
+    for _ in tqdm(range(epochs), desc=names, unit="epoch", disable=None):
         total = 0
         for batch in np.array_split(random.permutation(len(X)), len(X) // digits.BATCH):
             batch = nd.array(batch)
@@ -71,11 +73,14 @@ def weights_differ(net, other):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=digits.EPOCHS, help="(%(default)s)")
+    epochs = parser.parse_args().epochs
     data, test = digits.load()
     contexts = devices()
     net, alone = digits.lenet(MultiChannelConv2D), digits.lenet(MultiChannelConv2D)
-    losses = train(net, data, contexts)
-    train(alone, data, contexts[:1])
+    losses = train(net, data, contexts, epochs)
+    train(alone, data, contexts[:1], epochs)
     spread, difference = replicas_differ(net), weights_differ(net, alone)
     net.collect_params().reset_ctx(mx.cpu())
     print(

@@ -1,13 +1,15 @@
 """A photograph through one layer: edges in two directions, and sharpened.
 
 The kernels of the three output channels are set by hand, so that a person who looks at the picture
-knows what to expect of each. The lines along the borders come from the padding, which is black.
+knows what to expect of each. The lines along the borders are edges too: there the padding begins,
+whose zeros are black.
 """
 
 import sys
 from pathlib import Path
 
 from mxconv import MultiChannelConv2D, corr2d_multi_in_out, rounding_bound
+
 from matplotlib.figure import Figure
 from mxnet import nd
 from sklearn.datasets import load_sample_image
@@ -65,6 +67,10 @@ def draw(X, Y, path):
         panel.imshow(image.asnumpy(), **colours)
         panel.set_title(title)
         panel.set_axis_off()
+    figure.supxlabel(
+        "The dark lines along the borders of channels 0 and 1 are edges too: "
+        "there the photograph ends, and the padding's zeros begin."
+    )
     path.parent.mkdir(exist_ok=True)
     figure.savefig(str(path))
 

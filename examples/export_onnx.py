@@ -4,17 +4,22 @@ It needs the extra mxconv[onnx]. The network runs with algorithm='matmul', which
 `export_onnx` writes every algorithm as ONNX's own convolution.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 import digits  # first: it sets how many threads MXNet uses
-import numpy as np
-import onnx
-import onnxruntime
-
 import mxconv
 from mxconv import MultiChannelConv2D
 from mxconv.export import export_onnx
+
+import numpy as np
+
+try:
+    import onnx
+    import onnxruntime
+except ImportError as error:
+    sys.exit(f'export_onnx: {error}: run  {sys.executable} -m pip install "mxconv[onnx]"')
 
 FILE = Path(__file__).resolve().parent / "output" / "lenet.onnx"
 TOLERANCE = 1e-4  # absolute, of outputs that reach 10 and more
@@ -28,9 +33,12 @@ def run(path, X):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=digits.EPOCHS, help="(%(default)s)")
+    epochs = parser.parse_args().epochs
     training, (X, y) = digits.load()
     net = digits.lenet(MultiChannelConv2D)
-    digits.train(net, training, title="MultiChannelConv2D")
+    digits.train(net, training, epochs, "MultiChannelConv2D")
     mxconv.set_algorithm(net, "matmul")
 
     FILE.parent.mkdir(exist_ok=True)

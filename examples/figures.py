@@ -7,10 +7,11 @@ repository keeps them.
 import argparse
 from pathlib import Path
 
-from cell_2 import K, X
 import cell_4
 import problem_3
+from cell_2 import K, X
 from mxconv import draw
+
 from mxnet import nd
 
 HERE = Path(__file__).resolve().parent

@@ -4,17 +4,18 @@ Both work on MXNet's own convolution, so the layers run with algorithm='direct'.
 times is measured, on one thread, and not judged; the outputs are.
 """
 
+import argparse
 import sys
 import warnings
 
 import digits  # first: it sets how many threads MXNet uses
-import mxnet as mx
-from mxnet.contrib import amp
-
 import mxconv
-from int8 import FAST, milliseconds, photographs, resnet18
+from int8 import FAST, ROUNDS, milliseconds, photographs, resnet18
 from mxconv import MultiChannelConv2D
 from mxconv.cpu import has_avx512
+
+import mxnet as mx
+from mxnet.contrib import amp
 
 # How much may differ, as a share of the largest output; bfloat16 rounds to 1/256.
 MOST = {"float32": 0, "fused": 1e-5, "bfloat16": 0.03}
@@ -52,13 +53,13 @@ def difference(y, reference):
     return ((y - reference).abs().max() / reference.abs().max()).asscalar()
 
 
-def compare(name, net, other, x, bfloat16):
+def compare(name, net, other, x, bfloat16, rounds=ROUNDS):
     """Print a row for each way to run `net` on `x`, and return what differs too much, or None."""
     ways = {"float32": net, "fused": fuse(twin(net, other), x)}
     if bfloat16:
         ways["bfloat16"] = in_bfloat16(net, x)
     net.hybridize(**FAST)
-    times = milliseconds(ways.values(), x)
+    times = milliseconds(ways.values(), x, rounds)
     problem = None
     for (way, changed), time in zip(ways.items(), times):
         differs = difference(changed(x), net(x))
@@ -69,15 +70,19 @@ def compare(name, net, other, x, bfloat16):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=digits.EPOCHS, help="(%(default)s)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of timing (%(default)s)")
+    options = parser.parse_args()
     training, test = digits.load()
     net = digits.lenet(MultiChannelConv2D)
-    digits.train(net, training, title="MultiChannelConv2D")
+    digits.train(net, training, options.epochs, "MultiChannelConv2D")
 
-    bfloat16 = has_avx512()
+    bfloat16, rounds = has_avx512(), options.rounds
     print("network       way       difference  milliseconds  ratio")
     problems = [
-        compare("LeNet", net, digits.lenet(MultiChannelConv2D), test[0], bfloat16),
-        compare("resnet18_v1", resnet18(), resnet18(), photographs(), bfloat16),
+        compare("LeNet", net, digits.lenet(MultiChannelConv2D), test[0], bfloat16, rounds),
+        compare("resnet18_v1", resnet18(), resnet18(), photographs(), bfloat16, rounds),
     ]
     if not bfloat16:
         print("no bfloat16: this CPU lacks AVX-512")

@@ -4,21 +4,24 @@ MXNet quantises its own convolution, so the layers run with algorithm='direct'. 
 times is measured, on one thread, and not judged; the accuracy on the test images is.
 """
 
+import argparse
+import contextlib
+import os
 import sys
 import time
 import warnings
 
 import digits  # first: it sets how many threads MXNet uses
+import mxconv
+from mxconv import MultiChannelConv2D
+from mxconv.network import blocks
+
 import mxnet as mx
 import numpy as np
 from mxnet import gluon, init, nd
 from mxnet.contrib.quantization import quantize_net_v2
 from mxnet.gluon.model_zoo import vision
 from sklearn.datasets import load_sample_images
-
-import mxconv
-from mxconv import MultiChannelConv2D
-from mxconv.network import blocks
 
 FAST = {"static_alloc": True, "static_shape": True}
 ROUNDS = 20
@@ -44,7 +47,7 @@ def quantize(net, X):
     """`net` in INT8, its ranges taken from the images `X` (n, c, h, w) that it sees here."""
     mxconv.set_algorithm(net, "direct")  # whichever it was trained with
     images = gluon.data.ArrayDataset(X, nd.zeros(len(X)))  # labels are asked for and not used
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), unlogged():
         warnings.filterwarnings("ignore", "Cannot decide type", UserWarning)
         quantized = quantize_net_v2(
             net,
@@ -56,6 +59,23 @@ def quantize(net, X):
     quantized.hybridize(**FAST)
     net.hybridize(**FAST)  # quantize_net_v2 has hybridized it without
     return quantized
+
+
+@contextlib.contextmanager
+def unlogged():
+    """Drop what MXNet's library logs, a line or two for each activation that stays in float32.
+
+    It has no setting for that, and writes past `sys.stderr`. Errors are raised as ever.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as null:
+        os.dup2(null.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def photographs(size=224):
@@ -103,17 +123,21 @@ def row(name, judged, values, times):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=digits.EPOCHS, help="(%(default)s)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of timing (%(default)s)")
+    options = parser.parse_args()
     training, test = digits.load()
     net = digits.lenet(MultiChannelConv2D)
-    digits.train(net, training, title="MultiChannelConv2D")
+    digits.train(net, training, options.epochs, "MultiChannelConv2D")
     quantized = quantize(net, training[0])
     shares = [digits.accuracy(each, test) for each in (net, quantized)]
-    lenet_times = milliseconds([net, quantized], test[0])
+    lenet_times = milliseconds([net, quantized], test[0], options.rounds)
 
     large, X = resnet18(), photographs()
     quantized = quantize(large, X)
     cosines = [1, cosine(quantized(X), large(X))]
-    times = milliseconds([large, quantized], X)
+    times = milliseconds([large, quantized], X, options.rounds)
 
     print("network       judged by  float32    INT8  float32 ms  INT8 ms  ratio")
     row("LeNet", "accuracy", shares, lenet_times)

@@ -131,7 +131,10 @@ def main():
     a = parser.parse_args()
     if a.node_of:
         return node(a.node_of, a.script, a.arguments)
-    return launch(a.script, a.arguments, a.workers, a.servers)
+    try:
+        return launch(a.script, a.arguments, a.workers, a.servers)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

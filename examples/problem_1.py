@@ -6,14 +6,14 @@ two smaller ones, unless there are channels enough between them. Equal means equ
 the data are whole numbers.
 """
 
-import numpy as np
-from mxnet import nd
-
 from cell_2 import X
 from cell_4 import K as K1
 from mxconv import MultiChannelConv2D, corr2d, corr2d_multi_in_out
 from mxconv.compose import compose
 from mxconv.factor import decompose, factor
+
+import numpy as np
+from mxnet import nd
 
 K2 = nd.array(
     [

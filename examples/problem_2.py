@@ -10,6 +10,7 @@ from itertools import chain, product
 
 from mxconv import MultiChannelConv2D, cost
 from mxconv.cost.text import aligned
+
 import numpy as np
 from mxnet import autograd, nd
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from mxconv import ConvGeometry, MultiChannelConv2D, cost
+
 from matplotlib.figure import Figure
 
 PICTURE = Path(__file__).resolve().parent / "output" / "doubling.png"
@@ -73,7 +74,8 @@ def draw_padding(axes):
         (size, float(padding_factor(size)), "{:.4g}", (0, 8) if size > 7 else (-18, -13))
         for size in SIZES
     ]
-    labels.append((5, float(padding_factor(5, strides=4)), "5 pixels: hidden", (0, -18)))
+    text = "5 pixels, stride 4: {:.4g}, for the output stays 2 x 2"
+    labels.append((5, float(padding_factor(5, strides=4)), text, (0, -18)))
     for size, factor, text, offset in labels:
         axes.annotate(
             text.format(factor), (size, factor), offset, textcoords="offset points", ha="center"

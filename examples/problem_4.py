@@ -6,8 +6,9 @@ them o_h and o_w stand in the place of h and w, o = floor((h + 2p - 1) / s) + 1.
 """
 
 from mxconv import ConvGeometry, cost
-import numpy as np
 from problem_2 import count
+
+import numpy as np
 
 C_I, C_O, H, W = 3, 2, 5, 4
 

@@ -4,13 +4,13 @@ Two ways: gather the windows into columns and multiply them by the kernel (im2co
 kernel over a matrix and multiply the input by it (Toeplitz). Whole numbers, so equal means equal.
 """
 
-import numpy as np
-from mxnet import autograd, nd
-
 from cell_2 import X
 from cell_4 import K
 from mxconv import MultiChannelConv2D, corr2d_multi_in_out
 from mxconv.matrix import toeplitz
+
+import numpy as np
+from mxnet import autograd, nd
 
 
 def main():

@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CELLS = [f"cell_{n}" for n in range(1, 8)]
 OTHERS = [f"problem_{n}" for n in range(1, 7)] + ["figures", "page", "edges", "digits", "tune"]
+OUTPUT = HERE / "output"
 LIMIT = 300  # seconds one script may take
 
 
@@ -67,7 +68,7 @@ def main():
     )
     names = parser.parse_args().only or CELLS + OTHERS
 
-    results, seconds = {}, {}
+    results, seconds, begin = {}, {}, time.time()
     for name in names:
         print(f"== {name}: {title(name)}", flush=True)
         start = time.time()
@@ -78,10 +79,16 @@ def main():
     longest, widest = max(map(len, names)), max(map(len, results.values()))
     for name, result in results.items():
         print(f"{name:{longest}}  {result:{widest}}  {seconds[name]:6.1f} s  {title(name)}")
-    others = [results[name] for name in results if name in OTHERS]
-    print(f"problems, figures and uses: {others.count('ok')} of {len(others)} checked")
-    cells = [results[name] for name in results if name in CELLS]
-    print(f"book: {cells.count('ok')} of {len(cells)} reproduced")
+    files = [path.name for path in sorted(OUTPUT.glob("*")) if path.stat().st_mtime >= begin]
+    if files:
+        print(f"wrote into {OUTPUT}: {', '.join(files)}")
+    for what, some, done in (
+        ("problems, figures and uses", OTHERS, "checked"),
+        ("book", CELLS, "reproduced"),
+    ):
+        ends = [results[name] for name in results if name in some]
+        if ends:
+            print(f"{what}: {ends.count('ok')} of {len(ends)} {done}")
     return set(results.values()) != {"ok"}
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import mxconv  # first: it readies NumPy for MXNet
-import mxnet as mx
 from mxconv import MultiChannelConv2D, load_tuning, tune
+
+import mxnet as mx
 from mxnet import nd
 from mxnet.gluon import nn
 

@@ -165,6 +165,23 @@ def test_a_killed_process_ends_the_job_and_resuming_makes_up_for_it(undisturbed,
     assert_equal(weights(folder), undisturbed[1])
 
 
+def test_ctrl_c_ends_the_job_with_the_same_advice(start, tmp_path):
+    folder = tmp_path / "checkpoint"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+    try:
+        job = start(*TRAINING, "--checkpoint", folder)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    wait_for(lambda: epochs_done(folder) >= 1, job)
+    job.launcher.send_signal(signal.SIGINT)
+    assert job.status() == 1
+    assert "Traceback" not in job.output()
+    assert job.output().splitlines()[-1] == (
+        "digits_distributed: repeat the command with --resume to go on after epoch "
+        f"{epochs_done(folder)}, from {folder}"
+    )
+
+
 @ON_LINUX
 def test_a_death_on_another_machine_ends_the_job_too(undisturbed, start, tmp_path):
     """A launcher doesn't see the other machine's processes; its own worker gives up waiting."""

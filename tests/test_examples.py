@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import mxconv
-import numpy as np
 import oracle
+
+import numpy as np
 import pytest
 from mxnet.gluon import nn
 from PIL import Image
@@ -48,12 +49,10 @@ def run(script, *arguments, cwd=None):
     )
 
 
-@pytest.mark.parametrize("cell", BOOK)
-def test_a_cell_prints_what_the_book_prints(cell, tmp_path):
-    done = run(EXAMPLES / f"{cell}.py", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip("\n") == BOOK[cell]
-    assert (EXAMPLES / "expected" / f"{cell}.txt").read_text().strip("\n") == BOOK[cell]
+def test_what_is_expected_is_what_the_book_prints():
+    """And test_scripts.py compares what the cells print with it."""
+    for cell, printed in BOOK.items():
+        assert (EXAMPLES / "expected" / f"{cell}.txt").read_text().strip("\n") == printed
 
 
 def test_the_runner_shows_and_counts_what_it_reproduced(tmp_path):
@@ -62,6 +61,20 @@ def test_the_runner_shows_and_counts_what_it_reproduced(tmp_path):
     assert "\n(3, 2, 2, 2)\n" in done.stdout
     assert re.search(r"^cell_4  ok +\d+\.\d s  A kernel with three output", done.stdout, re.M)
     assert done.stdout.endswith("\nbook: 1 of 1 reproduced\n")
+    assert "problems" not in done.stdout
+
+
+def test_the_runner_names_what_was_written_now(copy):
+    run_all = copy({})
+    output = run_all.parent / "output"
+    output.mkdir()
+    old = output / "old.png"
+    old.touch()
+    os.utime(str(old), (0, 0))
+    done = run(run_all, "--only", "page")
+    assert done.stdout.endswith(
+        f"\nwrote into {output}: page.html\nproblems, figures and uses: 1 of 1 checked\n"
+    )
 
 
 @pytest.fixture
@@ -165,7 +178,7 @@ def test_digits_reaches_its_accuracy_with_the_losses_of_the_stock_layer(tmp_path
     assert losses[0, 0] > 0.5 and losses[-1, 0] < 0.01
     np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-4)
     assert float(re.search(r"^test accuracy (\S+)$", done.stdout, re.M)[1]) > 0.97
-    assert "MultiChannelConv2D: 100%" in done.stderr and "nn.Conv2D: 100%" in done.stderr
+    assert "\r" not in done.stderr  # no progress bar, as it isn't a terminal
 
 
 def test_digits_splits_every_digit_alike():

@@ -1,4 +1,7 @@
-"""The package's metadata, and how `make` finds a Python. Nothing here uses the network."""
+"""The package's metadata, and how `make` finds a Python and installs into it.
+
+One test uses the network, to install uv, and is skipped where there is none.
+"""
 
 import os
 import re
@@ -9,11 +12,11 @@ import sys
 from importlib.metadata import Distribution
 from pathlib import Path
 
-import pytest
-from packaging.requirements import Requirement
-
 import mxconv
 from mxconv import _compat
+
+import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = {"wheel": ["bdist_wheel"], "sdist": ["sdist"]}
@@ -178,21 +181,33 @@ BROKEN = 'echo "command not found" >&2; exit 127'
 MISSING = "mxconv needs Python 3.8 to 3.12 with venv and pip; found: "
 
 
-def find_python(folder, commands, *arguments):
-    """Run tools/find_python where PATH holds `commands` ({name: shell line}) and nothing else."""
-    for name, line in commands.items():
+def make_commands(folder, commands):
+    """Make the commands ({name: shell lines}) in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, lines in commands.items():
         command = folder / name
-        command.write_text("#!/bin/sh\n" + line + "\n")
+        command.write_text("#!/bin/sh\n" + lines + "\n")
         command.chmod(stat.S_IRWXU)
+
+
+def tool(name, *arguments, cwd=None, **variables):
+    """Run a script of tools/ that was asked for by `make book`: its status, output and errors."""
     done = subprocess.run(
-        ["/bin/sh", str(ROOT / "tools" / "find_python"), *arguments],
-        env=dict(os.environ, PATH=str(folder)),
-        timeout=60,
+        ["/bin/sh", str(ROOT / "tools" / name), *map(str, arguments)],
+        cwd=cwd and str(cwd),
+        env=dict(os.environ, TYPED="make book", **variables),
+        timeout=300,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
     )
     return done.returncode, done.stdout, done.stderr
+
+
+def find_python(folder, commands, *arguments):
+    """Run tools/find_python where PATH holds `commands` ({name: shell line}) and nothing else."""
+    make_commands(folder, commands)
+    return tool("find_python", *arguments, PATH=str(folder))
 
 
 @pytest.mark.parametrize(
@@ -228,17 +243,14 @@ def test_find_python_asked_for_one_takes_no_other(tmp_path):
     commands = {"python3": REAL, "mine": TOO_NEW}
     code, out, err = find_python(tmp_path, commands, "mine")
     assert (code, out) == (1, "") and err.startswith(MISSING + "mine is 3.13.")
+    assert err.endswith(", or name it:  make book PYTHON=/path/to/python3.11\n")
     assert find_python(tmp_path, commands, sys.executable) == (0, sys.executable + "\n", "")
 
 
-def make_venv(venv, *arguments):
-    return subprocess.run(
-        ["/bin/sh", str(ROOT / "tools" / "make_venv"), str(venv), *arguments],
-        timeout=120,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-    )
+def test_a_python_asked_for_that_does_not_run_is_named(tmp_path):
+    code, out, err = find_python(tmp_path, {"python3": REAL, "mine": BROKEN}, "mine")
+    assert (code, out) == (1, "") and len(err.splitlines()) == 1
+    assert err.startswith("mine can't be run: ") and "make book PYTHON=" in err
 
 
 def test_make_venv_replaces_one_that_does_not_work_and_keeps_one_that_does(tmp_path):
@@ -249,18 +261,185 @@ def test_make_venv_replaces_one_that_does_not_work_and_keeps_one_that_does(tmp_p
     python.symlink_to(tmp_path / "a Python that is gone")
     mark.touch()
 
-    assert make_venv(venv, sys.executable).returncode == 0
+    assert tool("make_venv", venv, sys.executable) == (0, "", "")
     assert not mark.exists()
     assert subprocess.run([str(python), "-c", "import pip"], timeout=60).returncode == 0
 
     mark.touch()
     for arguments in [(), (sys.executable,), (str(python),)]:
-        assert make_venv(venv, *arguments).returncode == 0
+        assert tool("make_venv", venv, *arguments) == (0, "", "")
         assert mark.exists()
 
 
 def test_make_venv_leaves_it_alone_where_the_python_asked_for_is_not_there(tmp_path):
     (tmp_path / "mark").touch()
-    done = make_venv(tmp_path, str(tmp_path / "python"))
-    assert done.returncode == 1 and done.stderr.startswith(MISSING)
+    missing = tmp_path / "python"
+    code, out, err = tool("make_venv", tmp_path, missing)
+    assert (code, out) == (1, "") and err.startswith(f"{missing} can't be run: ")
     assert (tmp_path / "mark").exists()
+
+
+def only(folder, commands):
+    """A PATH of what the tools call, and `commands`, and no Python."""
+    make_commands(folder, commands)
+    for name in ("dirname", "rm", "mkdir", "touch"):
+        (folder / name).symlink_to(shutil.which(name))
+    return str(folder)
+
+
+# As uv where it knows a Python; and where it has to download one, to the folder it is told.
+UV = {
+    "finds": f'[ "$1 $2" = "python find" ] && echo "{sys.executable}"',
+    "downloads": f"""
+case "$1 $2" in
+    "python install") echo "a bar" >&2; mkdir "$(dirname "$UV_PYTHON_INSTALL_DIR")"
+        touch "$UV_PYTHON_INSTALL_DIR.done" ;;
+    "python find") [ -f "$UV_PYTHON_INSTALL_DIR.done" ] && echo "{sys.executable}" ;;
+esac
+""",
+}
+
+
+@pytest.mark.parametrize("how", UV)
+def test_make_venv_takes_a_python_from_uv_where_none_suits(how, tmp_path):
+    path = only(tmp_path / "bin", {"python3": TOO_NEW, "uv": UV[how]})
+    code, out, err = tool("make_venv", tmp_path / "venv", PATH=path)
+    assert (code, err) == (0, "")
+    assert out == (
+        "no Python from 3.8 to 3.12 in PATH: uv looks elsewhere, or downloads one into "
+        f"{tmp_path / 'venv-uv'}\n"
+    )
+    assert (tmp_path / "venv-uv" / "python.done").exists() or how == "finds"
+    assert tool("find_python", tmp_path / "venv" / "bin" / "python")[0] == 0
+
+
+@pytest.mark.parametrize("commands", [{}, {"uv": "exit 2"}], ids=["no uv", "uv fails"])
+def test_make_venv_says_what_is_missing_where_uv_does_not_help(commands, tmp_path):
+    (tmp_path / "bin").mkdir()
+    path = only(tmp_path / "bin", {"python3": TOO_NEW, **commands})
+    code, _, err = tool("make_venv", tmp_path / "venv", PATH=path)
+    assert code == 1
+    assert err == (
+        f"{MISSING}python3 is 3.13. "
+        "Install one, or name it:  make book PYTHON=/path/to/python3.11\n"
+    )
+    assert not (tmp_path / "venv-uv").exists() and not (tmp_path / "venv").exists()
+
+
+def newer_python():
+    """The path of a Python 3.13 on this machine, or None."""
+    folders = [*os.environ["PATH"].split(os.pathsep)]
+    folders += map(str, Path.home().glob(".pyenv/versions/3.13*/bin"))
+    python = shutil.which("python3.13", path=os.pathsep.join(reversed(folders)))
+    code = "import ensurepip, venv"
+    works = python and subprocess.run([python, "-c", code], timeout=60).returncode == 0
+    return python if works else None
+
+
+def test_a_machine_with_a_newer_python_only(tmp_path):
+    """uv itself, installed by that Python; the Python it finds stands in for one it downloads."""
+    newer = newer_python()
+    if newer is None:
+        pytest.skip("there is no Python 3.13 on this machine")
+    wheels = tmp_path / "wheels"
+    download = ["-m", "pip", "download", "--quiet", "--no-deps", "--retries", "0", "uv"]
+    pip = subprocess.run([newer, *download, "--dest", str(wheels)], timeout=300)
+    if pip.returncode != 0:
+        pytest.skip("uv can't be downloaded: there is no network")
+    path = only(tmp_path / "bin", {"python3": f'exec "{newer}" "$@"'})
+    code, out, err = tool(
+        "make_venv",
+        tmp_path / "venv",
+        PATH=path,
+        PIP_NO_INDEX="1",
+        PIP_FIND_LINKS=str(wheels),
+        UV_PYTHON_DOWNLOADS="never",
+        UV_PYTHON_SEARCH_PATH=str(Path(sys.base_prefix) / "bin"),
+    )
+    assert (code, err) == (0, ""), out
+    assert len(out.splitlines()) == 1 and "uv looks elsewhere" in out
+    version = "import sys; print(sys.version)"
+    assert run(str(tmp_path / "venv" / "bin" / "python"), "-c", version, cwd=tmp_path) == (
+        sys.version + "\n"
+    )
+
+
+def test_a_folder_that_cannot_be_written_to():
+    """Run as a user who may not write to /, with the script's text, which may be hidden too."""
+    script = ROOT / "tools" / "make_venv"
+    nobody = (lambda: os.setuid(65534)) if os.getuid() == 0 else None
+    done = subprocess.run(
+        ["/bin/sh", "-c", script.read_text(), str(script), ".venv"],
+        cwd="/",
+        env=dict(os.environ, TYPED="make book"),
+        preexec_fn=nobody,
+        timeout=60,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("/ can't be written to, ") and "make book" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def install(tmp_path):
+    """Runs tools/install with a Python of these shell lines: what `tool` returns."""
+    for name in ("setup.py", "requirements.txt"):
+        (tmp_path / name).touch()
+
+    def install(lines):
+        make_commands(tmp_path / "venv" / "bin", {"python": f'echo "$@" >>called\n{lines}'})
+        return tool("install", "venv", "examples", cwd=tmp_path)
+
+    return install
+
+
+def test_install_does_it_once_until_setup_py_changes(install, tmp_path):
+    said = (0, "installing mxconv and its libraries into venv (a minute or two)\n", "")
+    assert install("echo a warning >&2") == said
+    assert "install --quiet" in (tmp_path / "called").read_text()
+    assert install("exit 1") == (0, "", "")
+    os.utime(str(tmp_path / "venv" / "installed-examples"), (0, 0))
+    assert install("") == said
+
+
+def test_install_says_in_one_line_that_there_is_no_network(install, tmp_path):
+    words = "WARNING: Retrying (Retry(total=1)) after NewConnectionError; No matching distribution"
+    code, _, err = install(f"echo '{words}'; exit 1")
+    assert code == 1 and len(err.splitlines()) == 1
+    assert err.startswith("the libraries could not be downloaded: ") and "make book" in err
+    assert (tmp_path / "venv" / "pip.log").read_text() == words + "\n"
+    assert install("")[0] == 0
+
+
+def test_install_shows_any_other_error_of_pips(install):
+    code, _, err = install("echo 'ERROR: no space left'; exit 1")
+    assert (code, err) == (1, "ERROR: no space left\n")
+
+
+def make(*arguments):
+    if shutil.which("make") is None:
+        pytest.skip("there is no make on this machine")
+    return subprocess.run(
+        ["make", "-C", str(ROOT), "--no-print-directory", *arguments],
+        timeout=60,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
+
+
+@pytest.mark.parametrize("target", ["book", "test"])
+def test_make_says_first_what_it_does_and_how_long_it_takes(target):
+    lines = make("--dry-run", target).stdout.splitlines()
+    assert re.search(r": about .+", lines[0])
+    assert "tools/make_venv" in lines[1] and "tools/install" in lines[2]
+
+
+def test_make_of_what_is_no_target():
+    done = make("tset")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no target tset: `make help` lists them" in done.stderr
+    assert "make test" in make("help").stdout
