@@ -1,8 +1,8 @@
 """What it costs that the layer trains behind every concatenation, beside `nn.Conv2D`.
 
 Two convolutions of 12 channels are concatenated, and one of 16 follows: `nn.Conv2D` can't train
-there, unless its input is copied by hand. The figures are ratios of medians of calls in turn, on one
-core: more than 1 is quicker than `nn.Conv2D`. The last lines have no concatenation: eager training
+there, unless its input is copied by hand. The figures are ratios of medians of calls in turn, on
+one core: more than 1 is quicker than `nn.Conv2D`. Some lines have no concatenation: eager training
 has to look for one.
 """
 
@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from mxconv import MultiChannelConv2D, cpu
 from timing import in_turn, on_one_core, ratio
+
 from mxnet import gluon, nd
 from mxnet.gluon import nn
 
@@ -49,7 +50,9 @@ def compare(name, ours, theirs, size, mode, flags, seconds):
         if flags is not None:
             block.hybridize(**flags)
     times = in_turn(blocks, nd.random.normal(shape=(1, 3, size, size)), mode, seconds)
-    print(f"{name}, {size}x{size}: " + "{:.2f} ± {:.2f}".format(*ratio(*times.values())), flush=True)
+    print(
+        f"{name}, {size}x{size}: " + "{:.2f} ± {:.2f}".format(*ratio(*times.values())), flush=True
+    )
 
 
 def main():

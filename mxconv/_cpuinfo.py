@@ -14,14 +14,14 @@ from pathlib import Path
 
 PROC_CPUINFO = Path("/proc/cpuinfo")
 MAX_ISA = "DNNL_MAX_CPU_ISA"
-# Values of it that leave AVX-512 out; Xeon Phi's two lack some of it. oneDNN ignores other spellings.
+# Its values that leave AVX-512 out; Xeon Phi's two lack some of it. Other spellings are ignored.
 WITHOUT_AVX512 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_MIC", "AVX512_MIC_4OPS")
 AVX512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"}  # what oneDNN calls avx512_core
 
 
 @lru_cache(maxsize=None)
 def flags():
-    """The CPU's features in small letters, as Linux names them; an empty set where none are told."""
+    """The CPU's features in small letters, as Linux names them; empty where none are told."""
     if sys.platform == "darwin":
         names = ("machdep.cpu.features", "machdep.cpu.leaf7_features")
         return frozenset(word for name in names for word in _sysctl(name).lower().split())

@@ -1,4 +1,4 @@
-"""The graphs that Gluon traces of hybridized blocks: which are being traced, and tracing them again.
+"""The graphs that Gluon traces of hybridized blocks: which are being traced, and tracing again.
 
 A layer takes part in the graph of every hybridized block above it, and doesn't know those blocks.
 While one is traced, though, it stands on the call stack. MXNet 1.9.1 is the last release, so the
@@ -38,7 +38,7 @@ def being_traced():
 
 
 def input_shapes():
-    """The shapes of the arrays that the block being traced was called with, by their Symbols' names."""
+    """The shapes of what the block being traced was called with, by its Symbols' names."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_code is not TRACE:
         frame = frame.f_back

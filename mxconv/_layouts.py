@@ -18,9 +18,9 @@ BLOCKS = (16, 8)  # channels; an array of a number that neither divides is plain
 
 CONCATENATIONS = {"Concat": "dim", "_npi_concatenate": "axis"}  # and their attribute
 
-# Operators are known by an attribute that only they have, since asking for their name takes ten times
-# as long. These make a gradient of their own: convolutions, dense layers, pooling, padding, slices.
-# All others are taken to pass on the layout that they get.
+# Operators are known by an attribute that only they have, since asking for their name takes ten
+# times as long. These make a gradient of their own: convolutions, dense layers, pooling, padding,
+# slices. All others are taken to pass on the layout that they get.
 BARRIERS = ("num_filter", "num_hidden", "pool_type", "pad_width", "begin")
 
 

@@ -252,7 +252,7 @@ class MultiChannelConv2D(nn.Conv2D):
         self._clear_cached_op()
 
     def _take(self, geometry):
-        """Be the convolution of another geometry, which the algorithm is for, with the same weight."""
+        """Be the convolution of another geometry, for the same weight and algorithm."""
         self._geometry = geometry
         self._kwargs.update({name: geometry.attributes[name] for name in RESHAPED.values()})
         self._known_kwargs = dict(self._kwargs)
@@ -315,7 +315,7 @@ class MultiChannelConv2D(nn.Conv2D):
         return y if self.act is None else self.act(y)
 
     def _traced(self, x, weight):
-        """The Symbol x, or a copy if its gradient couldn't be cut; and note what is being traced."""
+        """The Symbol x, or a copy where its gradient may be cut; and note what is being traced."""
         self._traced_in.update(_graphs.being_traced())
         if self.geometry.in_channels:  # Gluon keeps the Symbol from when they were unknown
             weight._set_attr(__shape__=str(self.weight.shape))
@@ -324,7 +324,7 @@ class MultiChannelConv2D(nn.Conv2D):
         return _layouts.plain(x) if copied else x
 
     def _gradient_in_blocks(self):
-        """Whether oneDNN may keep channels of the gradient to x together; 0 channels are unknown."""
+        """Whether oneDNN may keep channels of the gradient to x together (0 are unknown)."""
         geometry = self.geometry
         if geometry.layout != "NCHW" or geometry.padded_apart:
             return False

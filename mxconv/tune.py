@@ -37,8 +37,9 @@ def tune(net, x, training=False, seconds=0.5, path=None, progress=True):
     the time until another operator has read it, which can include a change of layout. A training
     step is a forward and a backward pass, to input and parameters.
 
-    Graphs with a layer that changes are traced again. Parameters and gradients aren't touched. After an error or an interruption the network is as it was, apart from
-    a deferred initialization that the first call has finished.
+    Graphs with a layer that changes are traced again. Parameters and gradients aren't touched.
+    After an error or an interruption the network is as it was, apart from a deferred
+    initialization that the first call has finished.
 
     Parameters
     ----------

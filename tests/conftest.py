@@ -4,9 +4,9 @@ The environment variable HYPOTHESIS_PROFILE says how long the property tests loo
 for a few examples that are the same in every run, 'long' for many new ones.
 """
 
-import mxconv  # noqa: F401  (first: it readies NumPy for MXNet)
-
 import os
+
+import mxconv  # noqa: F401  (first: it readies NumPy for MXNet)
 
 import mxnet as mx
 import numpy as np

@@ -7,13 +7,13 @@ hypothesis has little to throw away. Numbers come from a seed: there is no need 
 from dataclasses import asdict, dataclass
 from typing import Tuple, Union
 
-import numpy as np
-from hypothesis import strategies as st
+from mxconv import ConvGeometry
+from mxconv.algorithms import NAMES, unsupported
 from test_layer import MODES
 from test_layer_beyond import NUMPY_MODE
 
-from mxconv import ConvGeometry
-from mxconv.algorithms import NAMES, unsupported
+import numpy as np
+from hypothesis import strategies as st
 
 # Algorithms that transform in float64, which carries the rounding of one number to all others. The
 # rest sum the definition's very products in some order, so that sums of integers are exact.

@@ -1,13 +1,13 @@
-import mxnet as mx
-import numpy as np
 import oracle
-import pytest
-from mxnet import autograd, nd, sym
-
 from mxconv import ConvGeometry, corr2d_multi_in_out
 from mxconv.algorithms import ALGORITHMS, resolve, unsupported
 from mxconv.algorithms.definition import MOST_TRACED_TAPS
 from mxconv.algorithms.steps import dilate
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, nd, sym
 
 GEOMETRIES = [  # channels, kernel, strides, padding, dilation, groups, in_channels
     ConvGeometry(1, 1, in_channels=1),

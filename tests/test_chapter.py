@@ -1,11 +1,6 @@
 """The chapter, sentence by sentence: each claim that can be checked is one test, in its order."""
 
-import numpy as np
 import oracle
-import pytest
-from mxnet import nd
-from mxnet.gluon import nn
-
 from mxconv import (
     MultiChannelConv2D,
     corr2d,
@@ -13,6 +8,11 @@ from mxconv import (
     corr2d_multi_in_out,
     corr2d_multi_in_out_1x1,
 )
+
+import numpy as np
+import pytest
+from mxnet import nd
+from mxnet.gluon import nn
 
 X = nd.array([[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
 K = nd.array([[[0, 1], [2, 3]], [[1, 2], [3, 4]]])

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+from mxconv import _compat
+
 import numpy as np
 import pytest
-
-from mxconv import _compat
 
 SCRIPT = Path(_compat.__file__)
 NUMPY_124 = """

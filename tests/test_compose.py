@@ -1,13 +1,13 @@
+import oracle
+from mxconv import MultiChannelConv2D, corr2d_multi_in_out
+from mxconv.compose import compose
+from test_layer import fill, integers
+
 import mxnet as mx
 import numpy as np
-import oracle
 import pytest
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
-from test_layer import fill, integers
-
-from mxconv import MultiChannelConv2D, corr2d_multi_in_out
-from mxconv.compose import compose
 
 KERNELS = [  # c_i, c_mid, c_o, (k1_h, k1_w), (k2_h, k2_w)
     (1, 1, 1, (1, 1), (1, 1)),

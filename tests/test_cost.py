@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import oracle
+from mxconv import ConvGeometry, MultiChannelConv2D, cost
+from mxconv.algorithms import ALGORITHMS
+from mxconv.cost.memory import Arrays
+
 import mxnet as mx
 import numpy as np
-import oracle
 import pytest
 from mxnet import gluon, nd
 from mxnet.gluon import nn, rnn
 from mxnet.gluon.model_zoo import vision
-
-from mxconv import ConvGeometry, MultiChannelConv2D, cost
-from mxconv.algorithms import ALGORITHMS
-from mxconv.cost.memory import Arrays
 
 fourier = importlib.import_module("mxconv.algorithms.fourier")  # the module, not its function
 

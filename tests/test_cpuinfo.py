@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from mxconv import _cpuinfo
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYER = """

@@ -5,17 +5,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from mxconv import MultiChannelConv2D, convert, set_algorithm
+from mxconv.cpu import has_avx512
+from test_layer import EVERY, EVERY_LAYER, fill, integers, run
+from test_layer_beyond import PADDINGS, build
+
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import SymbolBlock, nn
 from mxnet.gluon.model_zoo import vision
-from test_layer import EVERY, EVERY_LAYER, fill, integers, run
-from test_layer_beyond import PADDINGS, build
-
-from mxconv import MultiChannelConv2D, convert, set_algorithm
-from mxconv.cpu import has_avx512
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 

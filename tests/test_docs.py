@@ -7,11 +7,11 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import mxconv
+
 import pytest
 from mxnet import nd
 from mxnet.gluon import nn
-
-import mxconv
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"

@@ -9,20 +9,20 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import oracle
+from mxconv import draw
+from mxconv._files import write
+from mxconv.draw.figures import SHADES
+from mxconv.draw.paint import INK
+from mxconv.draw.sums import number
+
 import matplotlib
 import numpy as np
-import oracle
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from mxnet import nd
-
-from mxconv import draw
-from mxconv.draw.figures import SHADES
-from mxconv._files import write
-from mxconv.draw.paint import INK
-from mxconv.draw.sums import number
 
 ROOT = Path(__file__).resolve().parents[1]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -3,6 +3,13 @@ import sys
 import textwrap
 from collections import Counter
 
+from mxconv import MultiChannelConv2D, _checks, _onnx_model
+from mxconv.export import export_onnx
+from mxconv.network import convert, flat, named_shapes
+from test_deployment import INNER, images
+from test_layer import EVERY, EVERY_LAYER, EVERY_MODE, MODES, fill, integers, run
+from test_layer_beyond import PADDINGS, build
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -10,13 +17,6 @@ from mxnet import autograd, nd
 from mxnet.contrib import amp
 from mxnet.gluon import SymbolBlock, nn
 from mxnet.gluon.model_zoo import vision
-from test_deployment import INNER, images
-from test_layer import EVERY, EVERY_LAYER, EVERY_MODE, MODES, fill, integers, run
-from test_layer_beyond import PADDINGS, build
-
-from mxconv import MultiChannelConv2D, _checks, _onnx_model
-from mxconv.export import export_onnx
-from mxconv.network import convert, flat, named_shapes
 
 REASON = "needs the extra mxconv[onnx] to write ONNX files, and onnxruntime to run them"
 onnx = pytest.importorskip("onnx", reason=REASON)

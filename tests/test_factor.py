@@ -1,12 +1,12 @@
-import numpy as np
 import oracle
-import pytest
-from mxnet import nd
-from test_layer import integers
-
 from mxconv import corr2d_multi_in_out
 from mxconv.compose import compose
 from mxconv.factor import decompose, factor
+from test_layer import integers
+
+import numpy as np
+import pytest
+from mxnet import nd
 
 
 def rank_of_derivatives(first, second):

@@ -12,15 +12,15 @@ import sys
 import time
 import tracemalloc
 
+from mxconv import MultiChannelConv2D, convert
+from mxconv.storage import load_parameters, save_parameters
+from test_layer import fill, integers
+
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import nd
 from mxnet.gluon import nn
-from test_layer import fill, integers
-
-from mxconv import MultiChannelConv2D, convert
-from mxconv.storage import load_parameters, save_parameters
 
 LIMIT = 60  # seconds after which a process counts as hanging
 LAYER = dict(channels=2, kernel_size=3, in_channels=4)

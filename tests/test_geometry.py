@@ -1,10 +1,10 @@
 from dataclasses import FrozenInstanceError
 
+from mxconv import ConvGeometry
+
 import numpy as np
 import pytest
 from mxnet import nd, sym
-
-from mxconv import ConvGeometry
 
 
 def test_ints_become_pairs():

@@ -8,6 +8,8 @@ included, and both must give the same.
 
 from functools import partial
 
+from mxconv import MultiChannelConv2D
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -15,8 +17,6 @@ from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 from mxnet.gluon.contrib.nn import HybridConcurrent
 from mxnet.gluon.model_zoo import vision
-
-from mxconv import MultiChannelConv2D
 
 
 def chain(*blocks):

@@ -1,14 +1,7 @@
-"""What has been traced is traced again where a layer changes, so that files can still be exported."""
+"""What was traced is traced again where a layer changes, so that it can still be exported."""
 
 import gc
 import json
-
-import mxnet as mx
-import numpy as np
-import pytest
-from mxnet import gluon, nd
-from mxnet.gluon import nn
-from test_layer import MODES, fill, integers
 
 import mxconv
 from mxconv import (
@@ -20,6 +13,13 @@ from mxconv import (
     set_geometry,
     tune,
 )
+from test_layer import MODES, fill, integers
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import gluon, nd
+from mxnet.gluon import nn
 
 HYBRIDIZED = {name: flags for name, flags in MODES.items() if flags is not None}
 EVERY_MODE = pytest.mark.parametrize("mode", sorted(HYBRIDIZED))

@@ -2,14 +2,14 @@ import subprocess
 import sys
 import textwrap
 
+import oracle
+from mxconv import MultiChannelConv2D, corr2d_multi_in_out
+
 import mxnet as mx
 import numpy as np
-import oracle
 import pytest
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
-
-from mxconv import MultiChannelConv2D, corr2d_multi_in_out
 
 NAMES = ["definition", "direct", "matmul"]  # those for every geometry
 MODES = {

@@ -2,23 +2,23 @@
 
 import copy
 import os
-import re
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
 
-import mxnet as mx
-import numpy as np
 import oracle
-import pytest
-from mxnet import autograd, gluon, nd
-from mxnet.gluon import nn
-from test_layer import EVERY, EVERY_MODE, MODES, fill, integers, run
-
 from mxconv import MultiChannelConv2D
 from mxconv.cpu import has_avx512
 from mxconv.dtypes import BFLOAT16, DrawnInFloat32
+from test_layer import EVERY, EVERY_MODE, MODES, fill, integers, run
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon, nd
+from mxnet.gluon import nn
 
 NUMPY_MODE = {"zeros": "constant", "reflect": "reflect", "edge": "edge", "circular": "wrap"}
 PADDINGS = [

@@ -10,22 +10,28 @@ import sys
 import textwrap
 from pathlib import Path
 
+import oracle
+from mxconv import (
+    MultiChannelConv2D,
+    _layouts,
+    cost,
+    load_parameters,
+    save_parameters,
+    set_algorithm,
+)
+from mxconv.cpu import has_avx512
+from mxconv.network import graph_of
+from test_layer import MODES, fill, integers
+
 import mxnet as mx
 import numpy as np
-import oracle
 import pytest
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
-from test_layer import MODES, fill, integers
-
-from mxconv import MultiChannelConv2D, _layouts, cost
-from mxconv import load_parameters, save_parameters, set_algorithm
-from mxconv.cpu import has_avx512
-from mxconv.network import graph_of
 
 ROOT = Path(__file__).resolve().parents[1]
 AT_ONCE = {**MODES, "at once": dict(static_alloc=True, static_shape=True)}
-# Each channel as it was, or with another gradient; those that pass oneDNN's layout on, and a barrier.
+# What passes oneDNN's layout on, and a barrier.
 BETWEEN = {
     "nothing": lambda F, x: x,
     "relu": lambda F, x: F.relu(x),
@@ -103,7 +109,9 @@ def expected(net, x, between):
         dx = dx[:, : joined.shape[1]] + dx[:, joined.shape[1] :]
     dx = dx * (joined > 0)
     cut = len(w1)
-    found = [oracle.gradients(x, *p, padding=(1, 1))[1:] for p in zip((w1, w2), np.split(dx, [cut], 1))]
+    found = [
+        oracle.gradients(x, *p, padding=(1, 1))[1:] for p in zip((w1, w2), np.split(dx, [cut], 1))
+    ]
     return [y, *found[0], *found[1], dw, db]
 
 

@@ -11,15 +11,15 @@ import sys
 import threading
 from pathlib import Path
 
+import oracle
+from mxconv import MultiChannelConv2D, convert, set_algorithm
+from test_layer import MODES, fill, integers
+
 import mxnet as mx
 import numpy as np
-import oracle
 import pytest
 from mxnet import nd
 from mxnet.gluon import data, nn
-from test_layer import MODES, fill, integers
-
-from mxconv import MultiChannelConv2D, convert, set_algorithm
 
 LIMIT = 240  # seconds after which a process counts as hanging
 THREADS = 4

@@ -1,11 +1,11 @@
-import mxnet as mx
-import numpy as np
 import oracle
-import pytest
-from mxnet import autograd, nd
-
 from mxconv import MultiChannelConv2D, corr2d_multi_in_out
 from mxconv.matrix import toeplitz
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, nd
 
 CASES = [  # c_o, c_i, (k_h, k_w), (h, w), strides, padding, dilation
     (1, 1, (1, 1), (1, 1), 1, 0, 1),

@@ -1,16 +1,16 @@
 import copy
 import re
 
+from mxconv import MultiChannelConv2D
+from mxconv.network import convert, revert, set_algorithm
+from test_layer import EVERY, EVERY_MODE, MODES, integers, run
+
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 from mxnet.gluon.model_zoo import vision
-from test_layer import EVERY, EVERY_MODE, MODES, integers, run
-
-from mxconv import MultiChannelConv2D
-from mxconv.network import convert, revert, set_algorithm
 
 FAMILIES = {  # a small member of each, and the smallest input its pooling takes
     "alexnet": 63,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import mxconv
+
 import nbformat
 import pytest
 

@@ -9,13 +9,13 @@ import time
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import oracle
-import pytest
-from mxnet import nd
+from mxconv import draw
 from test_draw import evaluated, integers, luminance, value
 
-from mxconv import draw
+import numpy as np
+import pytest
+from mxnet import nd
 
 ROOT = Path(__file__).resolve().parents[1]
 X = nd.array([[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]])

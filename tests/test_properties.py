@@ -9,13 +9,16 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import oracle
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from mxnet import autograd, nd
-from mxnet.gluon import SymbolBlock, nn
+from mxconv import (
+    MultiChannelConv2D,
+    compose,
+    corr2d_multi_in_out,
+    corr2d_multi_in_out_1x1,
+    rounding_bound,
+)
+from mxconv.algorithms import NAMES
+from mxconv.rounding import gamma
 from strategies import (
     TRANSFORMED,
     algorithms,
@@ -27,15 +30,12 @@ from strategies import (
 from test_layer import MODES
 from test_layer_beyond import NUMPY_MODE
 
-from mxconv import (
-    MultiChannelConv2D,
-    compose,
-    corr2d_multi_in_out,
-    corr2d_multi_in_out_1x1,
-    rounding_bound,
-)
-from mxconv.algorithms import NAMES
-from mxconv.rounding import gamma
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mxnet import autograd, nd
+from mxnet.gluon import SymbolBlock, nn
 
 EVERY = pytest.mark.parametrize("name", NAMES)
 OF_FEW_GROUPS = pytest.mark.parametrize("name", [name for name in NAMES if name != "split"])

@@ -1,11 +1,11 @@
-import mxnet as mx
-import numpy as np
 import oracle
-import pytest
-from mxnet import autograd, nd
-
 from mxconv import corr2d, corr2d_multi_in, corr2d_multi_in_out, corr2d_multi_in_out_1x1
 from mxconv.reference import Split
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, nd
 
 X = nd.array([[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
 K = nd.array([[[0, 1], [2, 3]], [[1, 2], [3, 4]]])

@@ -2,15 +2,15 @@
 
 import copy
 
+from mxconv import ConvGeometry, MultiChannelConv2D, convert, revert, set_geometry
+from test_layer import MODES, fill, integers, run
+
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import nd
 from mxnet.gluon import nn
 from mxnet.gluon.model_zoo import vision
-from test_layer import MODES, fill, integers, run
-
-from mxconv import ConvGeometry, MultiChannelConv2D, convert, revert, set_geometry
 
 X = (2, 4, 12, 11)
 

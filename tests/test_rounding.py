@@ -1,10 +1,10 @@
-import numpy as np
 import oracle
-import pytest
-from mxnet import nd, random
-
 from mxconv import corr2d_multi_in_out, corr2d_multi_in_out_1x1
 from mxconv.rounding import rounding_bound
+
+import numpy as np
+import pytest
+from mxnet import nd, random
 
 
 def draw(c_i, kernel=(1, 1), dtype="float32"):

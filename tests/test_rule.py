@@ -1,15 +1,15 @@
-import mxnet as mx
-import numpy as np
-import pytest
-from mxnet import autograd, nd
-from mxnet.gluon import nn
-from test_layer import EVERY_MODE, MODES, fill, integers, run
-
 from mxconv import ConvGeometry, MultiChannelConv2D, choose_algorithms, cost, set_algorithm
 from mxconv.algorithms import unsupported
 from mxconv.algorithms.rule import choose
 from mxconv.cpu import has_avx512
 from mxconv.dtypes import BFLOAT16
+from test_layer import EVERY_MODE, MODES, fill, integers, run
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, nd
+from mxnet.gluon import nn
 
 NEEDS_AVX512 = pytest.mark.skipif(
     not has_avx512(), reason="the rule is for CPUs with AVX-512; here it always chooses 'direct'"

@@ -5,16 +5,16 @@ import struct
 import warnings
 from contextlib import contextmanager
 
+from mxconv import MultiChannelConv2D, _saved, load_parameters, save_parameters
+from test_faults import assert_same, values
+from test_layer import fill
+
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import nd
 from mxnet.gluon import HybridBlock, SymbolBlock, nn
 from mxnet.util import np_array, np_shape
-from test_faults import assert_same, values
-from test_layer import fill
-
-from mxconv import MultiChannelConv2D, _saved, load_parameters, save_parameters
 
 X = (2, 4, 7, 7)
 

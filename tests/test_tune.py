@@ -6,18 +6,18 @@ import re
 import subprocess
 import sys
 
+from mxconv import MultiChannelConv2D, algorithms, load_tuning, tune
+from mxconv.cost.memory import Arrays, Memory
+from mxconv.cpu import has_avx512
+from mxconv.dtypes import BFLOAT16
+from test_layer import EVERY_MODE, MODES, integers, run
+
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, nd
 from mxnet.gluon import Block, HybridBlock, nn
 from mxnet.util import is_np_array, np_array
-from test_layer import EVERY_MODE, MODES, integers, run
-
-from mxconv import MultiChannelConv2D, algorithms, load_tuning, tune
-from mxconv.cost.memory import Arrays, Memory
-from mxconv.cpu import has_avx512
-from mxconv.dtypes import BFLOAT16
 
 tune_module = importlib.import_module("mxconv.tune")  # whose function hides it as an attribute
 measure = importlib.import_module("mxconv.measure")
@@ -125,7 +125,9 @@ def test_the_winner_is_set_and_traced(mode, name, winner):
         assert (row.chosen, row.gain) == ((name, 2.0) if wins else ("direct", 1.0))
         assert layer.algorithm == layer.chosen_algorithm == row.chosen
     assert net._active == net[1]._active == (MODES[mode] is not None)
-    assert bool(net._cached_graph) == net._active and (not before or net._cached_graph is not before)
+    assert bool(net._cached_graph) == net._active and (
+        not before or net._cached_graph is not before
+    )
     for ours, theirs in zip(run(net, x), run(build()[0], x)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
     assert_like(net(x), y)

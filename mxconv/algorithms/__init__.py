@@ -22,7 +22,7 @@ NAMES = (
     "fourier",
 )
 
-# Those that take x apart before any convolution of MXNet's, so that its gradient is laid out plainly.
+# Those that take x apart before any convolution of MXNet's, so that its gradient is plain.
 TAKE_APART = ("matmul", "definition", "split", "pixels", "fourier")
 
 _MODULES = {name: import_module(f"{__name__}.{name}") for name in NAMES}
