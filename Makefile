@@ -9,6 +9,7 @@ export TYPED := make $(MAKECMDGOALS)
 help:
 	@echo "make book    run the chapter and the examples, compare every output with the book's (3 minutes)"
 	@echo "make test    run the tests (a quarter of an hour; one file: make test ARGS=tests/test_layer.py)"
+	@echo "make test-avx2  on a CPU with AVX-512: run those that depend on it as on one without"
 	@echo "make lint    have ruff and mypy look at the code"
 	@echo "make cover   run the tests and list the lines and branches that they don't reach"
 	@echo "make pythons run the tests and the examples on every Python from 3.8 to 3.12 that is installed"
@@ -27,6 +28,7 @@ book: installed-examples
 bench: installed-examples
 	@$(RUN) benchmarks/convolutions.py $(ARGS)
 	@$(RUN) benchmarks/calls.py
+	@$(RUN) benchmarks/concatenation.py
 	@$(RUN) benchmarks/process.py
 	@$(RUN) benchmarks/bad_input.py
 
@@ -54,6 +56,11 @@ test: SAYS := $(if $(ARGS),pytest $(ARGS),all tests: about a quarter of an hour)
 test: installed-test
 	@$(RUN) -m pytest $(ARGS)
 
+# What depends on the CPU's kernels, as they are without AVX-512 on a CPU that has it.
+test-avx2: SAYS := the tests that depend on the CPU's kernels, with those of AVX2
+test-avx2: installed-test
+	@DNNL_MAX_CPU_ISA=AVX2 $(RUN) -m pytest -m kernels $(ARGS)
+
 clean:
 	rm -rf $(VENV) $(VENV)-uv build dist *.egg-info .pytest_cache .hypothesis .nox
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -70,4 +77,4 @@ venv:
 .DEFAULT:
 	$(error there is no target $@: `make help` lists them)
 
-.PHONY: help bench book cover lint page pythons rule test clean venv
+.PHONY: help bench book cover lint page pythons rule test test-avx2 clean venv

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from mxnet import autograd, nd, sym
 
+pytestmark = pytest.mark.kernels
+
 GEOMETRIES = [  # channels, kernel, strides, padding, dilation, groups, in_channels
     ConvGeometry(1, 1, in_channels=1),
     ConvGeometry(3, 2, in_channels=2),

@@ -14,6 +14,8 @@ import pytest
 from mxnet import nd
 from mxnet.gluon import nn
 
+pytestmark = pytest.mark.kernels
+
 X = nd.array([[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
 K = nd.array([[[0, 1], [2, 3]], [[1, 2], [3, 4]]])
 K3 = nd.stack(K, K + 1, K + 2)

@@ -10,6 +10,8 @@ from mxconv import _cpuinfo
 
 import pytest
 
+pytestmark = pytest.mark.kernels
+
 ROOT = Path(__file__).resolve().parents[1]
 LAYER = """
 from mxconv import MultiChannelConv2D

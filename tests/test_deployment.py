@@ -17,6 +17,8 @@ from mxnet import autograd, gluon, nd
 from mxnet.gluon import SymbolBlock, nn
 from mxnet.gluon.model_zoo import vision
 
+pytestmark = pytest.mark.kernels
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
 import digits  # noqa: E402

@@ -13,6 +13,8 @@ import pytest
 from mxnet import nd
 from mxnet.gluon import nn
 
+pytestmark = pytest.mark.kernels
+
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 DOCS = HERE.parent / "docs"

@@ -18,6 +18,8 @@ from mxnet.contrib import amp
 from mxnet.gluon import SymbolBlock, nn
 from mxnet.gluon.model_zoo import vision
 
+pytestmark = pytest.mark.kernels
+
 REASON = "needs the extra mxconv[onnx] to write ONNX files, and onnxruntime to run them"
 onnx = pytest.importorskip("onnx", reason=REASON)
 onnxruntime = pytest.importorskip("onnxruntime", reason=REASON)

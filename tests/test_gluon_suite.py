@@ -18,6 +18,8 @@ from mxnet.gluon import nn
 from mxnet.gluon.contrib.nn import HybridConcurrent
 from mxnet.gluon.model_zoo import vision
 
+pytestmark = pytest.mark.kernels
+
 
 def chain(*blocks):
     net = nn.HybridSequential(prefix="net_")

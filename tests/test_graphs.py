@@ -21,6 +21,8 @@ import pytest
 from mxnet import gluon, nd
 from mxnet.gluon import nn
 
+pytestmark = pytest.mark.kernels
+
 HYBRIDIZED = {name: flags for name, flags in MODES.items() if flags is not None}
 EVERY_MODE = pytest.mark.parametrize("mode", sorted(HYBRIDIZED))
 

@@ -11,6 +11,8 @@ import pytest
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 
+pytestmark = pytest.mark.kernels
+
 NAMES = ["definition", "direct", "matmul"]  # those for every geometry
 MODES = {
     "eager": None,

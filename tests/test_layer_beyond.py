@@ -20,6 +20,8 @@ import pytest
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 
+pytestmark = pytest.mark.kernels
+
 NUMPY_MODE = {"zeros": "constant", "reflect": "reflect", "edge": "edge", "circular": "wrap"}
 PADDINGS = [
     ("zeros", ((1, 0), (0, 2))),

@@ -29,6 +29,8 @@ import pytest
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 
+pytestmark = pytest.mark.kernels
+
 ROOT = Path(__file__).resolve().parents[1]
 AT_ONCE = {**MODES, "at once": dict(static_alloc=True, static_shape=True)}
 # What passes oneDNN's layout on, and a barrier.

@@ -12,6 +12,8 @@ from mxnet import autograd, gluon, nd
 from mxnet.gluon import nn
 from mxnet.gluon.model_zoo import vision
 
+pytestmark = pytest.mark.kernels
+
 FAMILIES = {  # a small member of each, and the smallest input its pooling takes
     "alexnet": 63,
     "densenet121": 224,

@@ -37,6 +37,8 @@ from hypothesis import strategies as st
 from mxnet import autograd, nd
 from mxnet.gluon import SymbolBlock, nn
 
+pytestmark = pytest.mark.kernels
+
 EVERY = pytest.mark.parametrize("name", NAMES)
 OF_FEW_GROUPS = pytest.mark.parametrize("name", [name for name in NAMES if name != "split"])
 

@@ -12,6 +12,8 @@ from mxnet import nd
 from mxnet.gluon import nn
 from mxnet.gluon.model_zoo import vision
 
+pytestmark = pytest.mark.kernels
+
 X = (2, 4, 12, 11)
 
 

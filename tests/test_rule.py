@@ -11,6 +11,8 @@ import pytest
 from mxnet import autograd, nd
 from mxnet.gluon import nn
 
+pytestmark = pytest.mark.kernels
+
 NEEDS_AVX512 = pytest.mark.skipif(
     not has_avx512(), reason="the rule is for CPUs with AVX-512; here it always chooses 'direct'"
 )

@@ -19,6 +19,8 @@ from mxnet import autograd, nd
 from mxnet.gluon import Block, HybridBlock, nn
 from mxnet.util import is_np_array, np_array
 
+pytestmark = pytest.mark.kernels
+
 tune_module = importlib.import_module("mxconv.tune")  # whose function hides it as an attribute
 measure = importlib.import_module("mxconv.measure")
 
