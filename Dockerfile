@@ -7,7 +7,8 @@
 # goes behind it:  docker run --rm mxconv make test ARGS=tests/test_reference.py
 # With  --volume "$PWD/output:/mxconv/examples/output"  the figures and the page stay in output/.
 
-# On Apple's and other arm64 machines Docker then emulates, for MXNet runs on x86-64 only.
+# MXNet's package for arm64 wants Arm's own libraries, which are in neither it nor Debian: so on an
+# arm64 machine, an Apple for instance, Docker is to emulate x86-64.
 FROM --platform=linux/amd64 debian:bookworm-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 libquadmath0 make python3 python3-venv \
