@@ -45,6 +45,11 @@ def numpy_problem(version, python):
 
 def library_problem(message):
     """Judge the message of the OSError that loading MXNet's library raised."""
+    if re.match(r"lib(armpl_lp64_mp|amath|astring)\.so: cannot open shared", message):
+        return (
+            "MXNet's package for arm64 needs the Arm Performance Libraries, and there are none: "
+            "install them from Arm, and add their folder of libraries to LD_LIBRARY_PATH"
+        )
     missing = re.search(r"(lib(gomp|quadmath|gfortran)\.so[.\d]*): cannot open shared", message)
     if missing is None:
         return None

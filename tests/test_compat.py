@@ -123,6 +123,12 @@ def test_library_problem_names_the_library_and_its_packages(library, packages):
     assert f"apt-get install {packages}" in problem
 
 
+@pytest.mark.parametrize("library", ["libarmpl_lp64_mp.so", "libamath.so", "libastring.so"])
+def test_library_problem_says_what_arm64_needs(library):
+    message = f"{library}: cannot open shared object file: No such file or directory"
+    assert "Arm Performance Libraries" in _compat.library_problem(message)
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -146,6 +152,7 @@ def test_every_problem_is_one_line():
         _compat.numpy_problem("2.1.0", (3, 11)),
         _compat.mxnet_problem(None),
         _compat.library_problem("libgomp.so.1: cannot open shared object file"),
+        _compat.library_problem("libamath.so: cannot open shared object file"),
     ]
     assert all(len(problem.splitlines()) == 1 for problem in problems)
 
