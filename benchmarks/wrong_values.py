@@ -50,6 +50,9 @@ NETS = """None 4 'net' [] nn.Conv2D ones(1,4,9,9) sym.var('net') np.ones(2)""".s
 SHAPES = """None 4 1.5 'nchw' () (9,) (4,9,9) (1,4,9,9,1) (1,3,9,9) (1,4,2,9) (0,4,9,9) (1,4,9,0)
     (1,4,-9,9) (1,4,9,9.5) (1,4,9,nan) (1,4,None,9) (1,4,'9',9) {} object() ones(1,4,9,9)
     np.ones((1,4,9,9)) (2**20,4,2**10,2**10) (1,4,2**63,9)""".split()
+# Of networks of several inputs; this one has one.
+SEVERAL = """((1,4,9,9),(1,4,9,9)) ((1,4,9,9),3) ((1,4,9,9),'x') ([(1,4,9,9),()],) (((1,4,9,9),),)
+    ((1,4,9,9),None)""".split()
 
 # Rows of the table: a template, the argument that is wrong in it, its wrong values.
 # For both layers; what nn.Conv2D takes for a default or converts, as '4' to 4, isn't among it.
@@ -269,12 +272,12 @@ FUNCTIONS = [
     ("mxconv.decompose({}, 1)", "kernel", KERNELS),
     ("mxconv.decompose(ones(3, 2, 2, 2), {})", "size", ["0", "(1,3)", "2**31", *PAIRS]),
     ("mxconv.choose_algorithms({}, (1, 4, 9, 9))", "net", NETS),
-    ("mxconv.choose_algorithms(network(), {})", "shape", SHAPES),
+    ("mxconv.choose_algorithms(network(), {})", "shape", [*SHAPES, *SEVERAL]),
     ("mxconv.cost({}, (1, 4, 9, 9))", "layer", ["None", "4", "'x'", "nn.Conv2D", "ones(3,4,2,2)"]),
     ("mxconv.cost({}, (1, 4, 9, 9))", "layer", ["object()", "sym.var('x')", "Unhybridizable()"]),
     ("mxconv.cost(mxconv.ConvGeometry(4, 3, in_channels=4), {})", "shape", SHAPES),
     ("mxconv.cost(conv(), {})", "shape", SHAPES),
-    ("mxconv.cost(network(), {})", "shape", SHAPES),
+    ("mxconv.cost(network(), {})", "shape", [*SHAPES, *SEVERAL]),
     ("mxconv.convert({})", "net", NETS),
     ("mxconv.convert(network(), {})", "algorithm", [*ALGORITHMS, "'tile'", "'pixels'"]),
     ("mxconv.revert({})", "net", NETS),
@@ -286,6 +289,16 @@ FUNCTIONS = [
         "where",
         ["3", "1.5", "nan", "'('", "''", "'none'", "['conv']", "b'conv'", "ones(2)", "np.ones(2)"],
     ),
+    ("mxconv.set_geometry({}, strides=1)", "net", [*NETS, "nn.Dense(2)", "nn.Conv2D(4,3)"]),
+    ("mxconv.set_geometry(network(), {}, strides=1)", "where", ["3", "nan", "'('", "'none'"]),
+    ("mxconv.set_geometry(network(), strides={})", "strides", ["0", *PAIRS[1:], *NESTED]),
+    ("mxconv.set_geometry(network(), padding={})", "padding", PAIRS[1:]),
+    ("mxconv.set_geometry(network(), dilation={})", "dilation", ["0", *PAIRS[1:], *NESTED]),
+    ("setattr(conv(), 'strides', {})", "strides", ["0", *PAIRS, *NESTED]),
+    ("setattr(conv(), 'padding', {})", "padding", PAIRS),
+    ("setattr(conv(), 'dilation', {})", "dilation", ["0", *PAIRS, *NESTED]),
+    ("edited(stride={})(X)", "strides", ["0", "-1", "nan", "'3'", "(3,3,3)", "object()"]),
+    ("edited(kernel={})(X)", "kernel", ["(5,5)", "(1,1)"]),
     ("mxconv.tune({}, X, progress=False)", "net", [*NETS, "nn.Dense(2)", "nn.Conv2D(4,3)"]),
     ("mxconv.tune({}, X, progress=False)", "initialize", ["mxconv.MultiChannelConv2D(4,3)"]),
     ("mxconv.tune(conv(), {}, progress=False)", "input", INPUTS),
@@ -297,6 +310,14 @@ FUNCTIONS = [
     ("mxconv.tune(conv(), X, seconds=1e-3, path={}, progress=False)", "path", PATHS),
     ("mxconv.tune(conv(), X, {}, seconds=1e-3, progress=False)", "training", ["'no'", "ones(2)"]),
     ("mxconv.tune(conv(), X, seconds=1e-3, progress={})", "progress", ["'no'", "ones(2)"]),
+    ("mxconv.tune(conv(), {}, progress=False)", "x", ["()", "(X,3)", "(X,[])", "[X]"]),
+    ("mxconv.save_parameters({}, 'x.params')", "net", NETS),
+    ("mxconv.save_parameters(conv(), {})", "path", ["None", "3", "[]", "''", "'x.txt'", "'.'"]),
+    ("mxconv.load_parameters({}, 'x.params')", "net", NETS),
+    ("mxconv.load_parameters(conv(), {})", "path", ["None", "3", "[]", "file('')", "file('{}')"]),
+    ("mxconv.load_parameters(conv(), saved(), ctx={})", "ctx", ["3", "'cpu'", "[]", "[3]"]),
+    ("mxconv.load_parameters(conv(), saved(), cast_dtype={})", "cast_dtype", ["'no'", "2", "[]"]),
+    ("mxconv.load_parameters(conv(), saved(), dtype_source={})", "dtype_source", ["3", "'x'"]),
     ("mxconv.load_tuning({}, 'tuning.json')", "net", [*NETS, "nn.Dense(2)"]),
     ("mxconv.load_tuning(conv(), {})", "path", ["None", "3", "1.5", "[]", "object()"]),
     (
@@ -329,6 +350,12 @@ EXPORT = [
         "mxconv.export_onnx(conv(), 'x.onnx', (1, 4, 9, 9), {})",
         "dtype",
         ["None", "'int8'", "'fp32'", "'bfloat16'", "'float64'", "3", "nan", "[]"],
+    ),
+    ("mxconv.export_onnx(conv(), 'x.onnx', {})", "shape", SEVERAL),
+    (
+        "mxconv.export_onnx(conv(), 'x.onnx', (1, 4, 9, 9), check={})",
+        "check",
+        ["None", "'no'", "2", "nan", "[]", "ones(2)"],
     ),
 ]
 GROUPS = {  # name: layers, and rows of the table
@@ -407,6 +434,20 @@ def network(**kwargs):
     )
     net.add(nn.Conv2D(4, 3, groups=2, in_channels=4))
     return start(net)
+
+
+def edited(**kwargs):
+    """A layer whose `_kwargs` have been edited, as people do."""
+    layer = conv()
+    layer._kwargs.update(kwargs)
+    return layer
+
+
+def saved():
+    """The path of parameters for `conv()`."""
+    path = tempfile.mkdtemp(dir=os.getcwd()) + "/saved.params"
+    mxconv.save_parameters(conv(), path)
+    return path
 
 
 def file(text):

@@ -249,9 +249,10 @@ def graph_of(net, call, shapes):
             return sym.Group([output.as_nd_ndarray() for output in flat(outputs)])
         except Exception as error:  # whatever a block raises that expected an array
             inputs = "one input" if len(shapes) == 1 else f"{len(shapes)} inputs"
+            given = shapes[0] if len(shapes) == 1 else shapes
             raise TypeError(
                 f"expected a network of {inputs} that can be hybridized, received a "
-                f"{type(net).__name__} that fails on a Symbol: {error}"
+                f"{type(net).__name__} that fails on a Symbol: {error}, for input_shape={given}"
             ) from error
 
 
