@@ -424,9 +424,9 @@ def ask(choices):
     All names are checked before any is set. One that a layer has been asked for already leaves it
     as it is, and so what it has chosen.
     """
-    choices = {layer: name for layer, name in choices.items() if name != layer.algorithm}
     for layer, name in choices.items():
         _algorithm(name, layer.geometry)
+    choices = {layer: name for layer, name in choices.items() if name != layer.algorithm}
     before = {layer: layer.chosen_algorithm for layer in choices}
     for layer, name in choices.items():
         layer._algorithm = name
