@@ -24,7 +24,15 @@ SHARED = (type(None), ParameterDict)
 ONE_THREAD = RLock()
 
 # What a layer has that an nn.Conv2D hasn't.
-OWN = ("_geometry", "_algorithm", "_known_kwargs", "_traced_in", "_accepted", "_chosen")
+OWN = (
+    "_geometry",
+    "_algorithm",
+    "_known_kwargs",
+    "_traced_in",
+    "_accepted",
+    "_chosen",
+    "_recorded",
+)
 
 # What of a geometry can be changed when there is a weight, and what MXNet's operator calls it.
 RESHAPED = {ours: OPERATOR[ours] for ours in ("strides", "padding", "dilation")}
@@ -109,6 +117,7 @@ class MultiChannelConv2D(nn.Conv2D):
 
     _accepted = (None, ())  # the weight's arrays, and the last input's shape, dtype and context
     _chosen = (None, "direct")  # what 'auto' runs, and the dtype and device that it was chosen for
+    _recorded = (None, False)  # the last input's shape that was recorded, and if it is copied then
     _portable = False  # traced for a file or a count, without what only MXNet's training needs
 
     def __init__(
@@ -249,7 +258,7 @@ class MultiChannelConv2D(nn.Conv2D):
             )
         _algorithm(self._algorithm, geometry)
         self._take(geometry)
-        self._clear_cached_op()
+        _graphs.drop([self, *self._traced_in])
 
     def _take(self, geometry):
         """Be the convolution of another geometry, for the same weight and algorithm."""
@@ -270,8 +279,8 @@ class MultiChannelConv2D(nn.Conv2D):
         x, context = self._check(x)
         numpy = is_np_array() or isinstance(x, np.ndarray)
         x = x.as_nd_ndarray()
-        if autograd.is_recording() and self._gradient_in_blocks():
-            x = _layouts.plain(x) if _layouts.recorded_behind_cut(x) else x
+        if autograd.is_recording() and self._gradient_in_blocks() and self._recorded_behind_cut(x):
+            x = _layouts.plain(x)
         y = self._run(x, context)
         if self.weight.dtype == dtypes.BFLOAT16 and not autograd.is_training():
             y = y + 0  # laid out plainly: `astype` fails on the layout that oneDNN has left it in
@@ -320,8 +329,19 @@ class MultiChannelConv2D(nn.Conv2D):
         if self.geometry.in_channels:  # Gluon keeps the Symbol from when they were unknown
             weight._set_attr(__shape__=str(self.weight.shape))
         may_be_cut = not self._portable and self._gradient_in_blocks()
-        copied = may_be_cut and _layouts.behind_cut(x, _graphs.input_shapes())
+        copied = may_be_cut and _layouts.traced_behind_cut(x, _graphs.input_shapes())
         return _layouts.plain(x) if copied else x
+
+    def _recorded_behind_cut(self, x):
+        """Whether a concatenation may have to cut the gradient of x, which is being recorded.
+
+        Asking takes time, so it is asked once for inputs of one shape: what is before a layer
+        rarely changes. After one that was, all are taken to be.
+        """
+        shape, copied = self._recorded
+        if shape != x.shape and not copied:
+            self._recorded = x.shape, _layouts.recorded_behind_cut(x)
+        return self._recorded[1]
 
     def _gradient_in_blocks(self):
         """Whether oneDNN may keep channels of the gradient to x together (0 are unknown)."""
@@ -426,12 +446,13 @@ def ask(choices):
     """
     for layer, name in choices.items():
         _algorithm(name, layer.geometry)
-    choices = {layer: name for layer, name in choices.items() if name != layer.algorithm}
-    before = {layer: layer.chosen_algorithm for layer in choices}
-    for layer, name in choices.items():
-        layer._algorithm = name
-        layer._forget()
-    trace_again(layer for layer in choices if layer.chosen_algorithm != before[layer])
+    with ONE_THREAD:
+        choices = {layer: name for layer, name in choices.items() if name != layer.algorithm}
+        before = {layer: layer.chosen_algorithm for layer in choices}
+        for layer, name in choices.items():
+            layer._algorithm = name
+            layer._forget()
+        trace_again(layer for layer in choices if layer.chosen_algorithm != before[layer])
 
 
 def reshape(geometries):
@@ -445,17 +466,19 @@ def reshape(geometries):
     changed = {layer: new for layer, new in geometries.items() if new != layer.geometry}
     for layer, geometry in changed.items():
         _algorithm(layer.algorithm, geometry)
-    for layer, geometry in changed.items():
-        layer._take(geometry)
-    trace_again(changed)
+    with ONE_THREAD:
+        for layer, geometry in changed.items():
+            layer._take(geometry)
+        trace_again(changed)
 
 
 def trace_again(layers):
     """Trace once more what has a graph with one of the layers in it."""
-    holders = {}
-    for layer in layers:
-        holders.update(layer._traced_in)
-    _graphs.trace_again(holders)
+    with ONE_THREAD:
+        holders = {}
+        for layer in layers:
+            holders.update(layer._traced_in)
+        _graphs.trace_again(holders)
 
 
 def geometry_of(layer):

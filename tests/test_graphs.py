@@ -2,6 +2,8 @@
 
 import gc
 import json
+import threading
+from typing import NamedTuple
 
 import mxconv
 from mxconv import (
@@ -221,6 +223,102 @@ def test_fused_operators_are_fused_again():
     ops = [node["op"] for node in json.loads(net._cached_graph[1].tojson())["nodes"]]
     assert ops.count("_sg_mkldnn_conv") == 2 and "Convolution" not in ops
     assert np.array_equal(net(x).asnumpy(), y.asnumpy())
+
+
+def test_a_network_that_was_optimized_for_a_symbol():
+    """Of which there is no array to be called with: it is traced at the next call."""
+    net = build(called=False)[0]
+    net.optimize_for(mx.sym.var("data", shape=(1, 4, 8, 8)), backend="MKLDNN")
+    x = integers((1, 4, 8, 8))
+    y = net(x)
+    set_algorithm(net, "matmul")
+    np.testing.assert_allclose(net(x).asnumpy(), y.asnumpy(), rtol=1e-4, atol=1e-3)
+
+
+class Pair(NamedTuple):
+    one: object
+    other: object
+
+
+class TakesPair(gluon.HybridBlock):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def hybrid_forward(self, F, pair):
+        return self.inner(pair[0]) + self.inner(pair[1])
+
+
+def test_a_named_tuple_of_arrays():
+    inner, x = build()
+    net = TakesPair(inner)
+    net.hybridize()
+    y = net(Pair(x, x + 1))
+    before = net._cached_op
+    set_algorithm(inner, "matmul")
+    assert net._cached_op not in (None, before)
+    assert np.array_equal(net(Pair(x, x + 1)).asnumpy(), y.asnumpy())
+
+
+@pytest.mark.parametrize("traced, changed", [(True, False), (False, True)])
+def test_numpy_mode_is_that_of_the_trace(traced, changed):
+    net = nn.HybridSequential()
+    net.add(MultiChannelConv2D(3, 3, strides=2, in_channels=2))
+    net.initialize()
+    net.hybridize()
+    kind = mx.np if traced else mx.nd
+
+    def mode(on):
+        mx.npx.set_np() if on else mx.npx.reset_np()
+
+    try:
+        mode(traced)
+        net(kind.ones((1, 2, 5, 5)))
+        mode(changed)
+        net[0].strides = 1
+        assert net._cached_op is not None
+        mode(traced)
+        y = net(kind.ones((1, 2, 5, 5)))
+        assert y.shape == (1, 3, 3, 3)
+        assert type(y) is (mx.np.ndarray if traced else mx.nd.NDArray)
+    finally:
+        mx.npx.reset_np()
+
+
+def test_a_setter_after_an_edit_of_kwargs_refreshes_what_is_stale():
+    net, x = build()
+    assert net(x).shape == (1, 2, 8, 8)
+    net[1]._kwargs["stride"] = (2, 2)
+    net[1].strides = 2
+    assert net(x).shape == (1, 2, 4, 4)
+
+
+def test_a_layer_survives_a_change_while_threads_call_it():
+    layer = build()[0][0]
+    x = integers((1, 4, 8, 8))
+    layer.hybridize(static_alloc=True)
+    right = layer(x).asnumpy()
+    end = threading.Event()
+    wrong = []
+
+    def call():
+        while not end.is_set():
+            try:
+                if not np.array_equal(layer(x).asnumpy(), right):
+                    wrong.append("values")
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for i in range(60):
+        layer.algorithm = ("matmul", "direct")[i % 2]
+    end.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert np.array_equal(layer(x).asnumpy(), right)
 
 
 def test_deferred_channels_and_a_first_call_in_a_hybridized_network(tmp_path):

@@ -179,6 +179,34 @@ def test_behind_layers_that_pass_the_layout_on(normalized, mode):
         np.testing.assert_allclose(ours, right, rtol=1e-3, atol=1e-2)
 
 
+class Twice(gluon.HybridBlock):
+    """A block that is used twice in a row, whose two uses have the same names in a graph."""
+
+    def __init__(self, inner, layer, times=2):
+        super().__init__()
+        self.inner, self.layer, self.times = inner, layer, times
+
+    def hybrid_forward(self, F, x):
+        for _ in range(self.times):
+            x = self.inner(x)
+        return self.layer(x)
+
+
+@pytest.mark.parametrize("mode", sorted(AT_ONCE))
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("inner", ["Activation", "BatchNorm"])
+def test_a_block_that_is_used_twice_on_the_way(inner, times, mode):
+    block = nn.Activation("relu") if inner == "Activation" else nn.BatchNorm(in_channels=24)
+    layer = MultiChannelConv2D(16, 3, padding=1, in_channels=24)
+    net, x = network((12, 12), Twice(block, layer, times))
+    hybridize(net, x, mode)
+    right = expected(net, x, "nothing") if inner == "Activation" else None
+    for i, ours in enumerate(gradients(net, x)):
+        assert np.isfinite(ours).all()
+        if right:
+            np.testing.assert_array_equal(ours, right[i])
+
+
 @pytest.mark.parametrize("own", [None, {}, dict(static_alloc=True, static_shape=True)], ids=str)
 @pytest.mark.parametrize("above", ["array", "graph", "static graph"])
 def test_a_layer_by_itself_behind_a_concatenation_of_another_graph(above, own):
@@ -330,6 +358,23 @@ def test_a_chain_of_operators_that_meet_again_is_followed_once():
     net.add(*(nn.Swish() for _ in range(60)), layer)
     net.hybridize()
     net(x).wait_to_read()
+
+
+def test_a_layer_that_is_recorded_again_and_again_asks_once(monkeypatch):
+    """As the cell of a recurrent network, for autograd copies all that it has to answer."""
+    asked = []
+    real = _layouts.recorded_behind_cut
+    monkeypatch.setattr(_layouts, "recorded_behind_cut", lambda x: asked.append(x.shape) or real(x))
+    layer = MultiChannelConv2D(8, 3, padding=1, in_channels=8)
+    layer.initialize()
+    x = nd.ones((1, 8, 4, 4))
+    x.attach_grad()
+    for _ in range(2):
+        with autograd.record():
+            y = x
+            for _ in range(5):
+                y = y + layer(y)
+    assert asked == [x.shape]
 
 
 # A weight of groups, which oneDNN lays out in place.
