@@ -1,5 +1,6 @@
 """Out of Python: a network as an ONNX file, which other runtimes read."""
 
+from contextlib import redirect_stdout
 from typing import NamedTuple
 
 import mxnet as mx
@@ -162,8 +163,9 @@ def _outputs(graph, values, inputs, received):
     known = [Value(name, value.shape, value.dtype) for name, value in values.items()]
     known += [value for value in inputs if value.name in used]
     try:
-        _, shapes, _ = graph.infer_shape(**{value.name: value.shape for value in known})
-        _, types, _ = graph.infer_type(**{value.name: value.dtype for value in known})
+        with redirect_stdout(None):  # to which MXNet prints what it was given
+            _, shapes, _ = graph.infer_shape(**{value.name: value.shape for value in known})
+            _, types, _ = graph.infer_type(**{value.name: value.dtype for value in known})
     except mx.MXNetError as error:
         raise ValueError(f"the network doesn't take an input of {received}: {error}") from error
     if shapes is None or types is None:

@@ -221,7 +221,7 @@ class MultiChannelConv2D(nn.Conv2D):
 
     @strides.setter
     def strides(self, value):
-        reshape({self: replace(self.geometry, strides=value)})
+        reshape({self: self.changed(strides=value)})
 
     @property
     def padding(self):
@@ -233,7 +233,7 @@ class MultiChannelConv2D(nn.Conv2D):
 
     @padding.setter
     def padding(self, value):
-        reshape({self: replace(self.geometry, padding=value)})
+        reshape({self: self.changed(padding=value)})
 
     @property
     def dilation(self):
@@ -242,7 +242,19 @@ class MultiChannelConv2D(nn.Conv2D):
 
     @dilation.setter
     def dilation(self, value):
-        reshape({self: replace(self.geometry, dilation=value)})
+        reshape({self: self.changed(dilation=value)})
+
+    def changed(self, **fields):
+        """The layer's geometry with other strides, padding or dilation, which its algorithm is for.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in the constructor.
+        """
+        geometry = replace(self.geometry, **fields)
+        _algorithm(self._algorithm, geometry)
+        return geometry
 
     def _take_kwargs(self):
         """Take over what somebody has changed in `_kwargs`, as published networks do."""
@@ -456,16 +468,8 @@ def ask(choices):
 
 
 def reshape(geometries):
-    """Set strides, padding and dilation of layers, {layer: geometry}, and trace again.
-
-    Raises
-    ------
-    ValueError
-        A geometry that a layer's algorithm isn't for. Nothing is changed then.
-    """
+    """Give layers other geometries, {layer: what its `changed` gave}, and trace again."""
     changed = {layer: new for layer, new in geometries.items() if new != layer.geometry}
-    for layer, geometry in changed.items():
-        _algorithm(layer.algorithm, geometry)
     with ONE_THREAD:
         for layer, geometry in changed.items():
             layer._take(geometry)

@@ -8,7 +8,6 @@ the changed one.
 import re
 import warnings
 from contextlib import contextmanager
-from dataclasses import replace
 
 from mxnet import sym
 from mxnet.gluon import Block, HybridBlock, SymbolBlock, nn
@@ -197,14 +196,12 @@ def set_geometry(net, where=None, strides=None, padding=None, dilation=None):
     """
     given = dict(strides=strides, padding=padding, dilation=dilation)
     changes = {name: value for name, value in given.items() if value is not None}
-    geometries = {layer: replace(layer.geometry, **changes) for layer in _picked(net, where)}
-    for layer, geometry in geometries.items():
-        reason = layer.algorithm != "auto" and unsupported(layer.algorithm, geometry.core)
-        if reason:
-            raise ValueError(
-                f"algorithm={layer.algorithm!r} of {layer.name} isn't for {reason}; the network "
-                "was left as it was"
-            )
+    geometries = {}
+    for layer in _picked(net, where):
+        try:
+            geometries[layer] = layer.changed(**changes)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{layer.name}: {error}; the network was left as it was") from error
     reshape(geometries)
     return net
 

@@ -8,6 +8,7 @@ import struct
 
 import numpy as np
 from mxnet import Context, nd
+from mxnet.context import num_gpus
 from mxnet.util import is_np_array
 
 from . import _checks, _saved, dtypes
@@ -159,6 +160,9 @@ def _contexts(ctx):
             "ctx has the wrong type: expected None, a mxnet.Context or a list of those, received "
             f"ctx={ctx!r}"
         )
+    for one in contexts:
+        if one.device_type == "gpu" and one.device_id >= num_gpus():
+            raise ValueError(f"there is no device {one}, received ctx={ctx!r}")
     if not contexts:
         raise ValueError(f"ctx is empty: expected a mxnet.Context or more, received ctx={ctx!r}")
     return list(contexts)

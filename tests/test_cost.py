@@ -650,3 +650,11 @@ def test_the_bill_is_what_the_process_pays(peaks, case):
     assert backward > 0.9
     if hybridized:  # while an eager backward pass copies, and so do MXNet's operators
         assert backward < 1.1
+
+
+def test_nothing_is_printed_beside_the_error(capsys):
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(2, 3, in_channels=4), nn.Dense(2))
+    with pytest.raises(ValueError, match="the network can't take input_shape"):
+        cost(net, (1, 3, 8, 8))
+    assert capsys.readouterr() == ("", "")

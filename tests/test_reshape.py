@@ -158,9 +158,12 @@ def test_an_algorithm_that_is_not_for_it_is_refused_and_nothing_changes():
     assert layer.strides == (1, 1) and layer(nd.ones(X)).shape == (2, 6, 10, 9)
     net = nn.HybridSequential()
     net.add(build(), layer)
-    with pytest.raises(ValueError, match=rf"'taps' of {layer.name} isn't for strides.*as it was"):
+    with pytest.raises(ValueError, match=rf"{layer.name}: .*'taps' isn't for strides.*as it was"):
         set_geometry(net, strides=2)
     assert net[0].strides == (1, 1)
+    net[0].strides = 2
+    with pytest.raises(ValueError, match=rf"{net[0].name}: padding='same' expects strides of 1"):
+        set_geometry(net, padding="same")
 
 
 def test_same_is_for_the_new_dilation():

@@ -7,6 +7,7 @@ nothing that the network computes.
 
 import json
 from collections import defaultdict
+from contextlib import redirect_stdout
 from typing import NamedTuple
 
 from mxnet import MXNetError
@@ -41,7 +42,8 @@ def trace(net, input_shapes):
     entries, known = graph_of(net, net, input_shapes).get_internals(), named_shapes(input_shapes)
     received = input_shapes[0] if len(known) == 1 else input_shapes
     try:
-        _, shapes, _ = entries.infer_shape(**known)
+        with redirect_stdout(None):  # to which MXNet prints what it was given
+            _, shapes, _ = entries.infer_shape(**known)
     except MXNetError as error:
         raise ValueError(f"the network can't take input_shape={received}: {error}") from error
     if shapes is None:
