@@ -315,7 +315,11 @@ FUNCTIONS = [
     ("mxconv.save_parameters(conv(), {})", "path", ["None", "3", "[]", "''", "'x.txt'", "'.'"]),
     ("mxconv.load_parameters({}, 'x.params')", "net", NETS),
     ("mxconv.load_parameters(conv(), {})", "path", ["None", "3", "[]", "file('')", "file('{}')"]),
-    ("mxconv.load_parameters(conv(), saved(), ctx={})", "ctx", ["3", "'cpu'", "[]", "[3]", "mx.gpu(99)"]),
+    (
+        "mxconv.load_parameters(conv(), saved(), ctx={})",
+        "ctx",
+        ["3", "'cpu'", "[]", "[3]", "mx.gpu(99)"],
+    ),
     ("mxconv.load_parameters(conv(), saved(), cast_dtype={})", "cast_dtype", ["'no'", "2", "[]"]),
     ("mxconv.load_parameters(conv(), saved(), dtype_source={})", "dtype_source", ["3", "'x'"]),
     ("mxconv.load_tuning({}, 'tuning.json')", "net", [*NETS, "nn.Dense(2)"]),
