@@ -278,13 +278,15 @@ def kernel(name, value):
 def layer_input(shape, dtype, context, geometry, weight):
     """An input's properties, which have to suit a layer's geometry and its weight, a Parameter."""
     geometry.output_shape(shape)
-    if dtype != dtypes.as_dtype(weight.dtype):  # which a Parameter may hold as a name
+    ours = dtypes.as_dtype(weight.dtype)  # which a Parameter may hold as a name
+    convolved(ours, context)
+    if dtype != ours:
+        name = dtypes.name_of(ours)
+        spelled = "mxconv.dtypes.BFLOAT16" if ours == dtypes.BFLOAT16 else repr(name)
         raise TypeError(
-            f"expected an input of the parameters' dtype {dtypes.name_of(weight.dtype)}, "
-            f"received {dtypes.name_of(dtype)}: convert with x.astype(...), or the layer with "
-            "layer.cast(...)"
+            f"expected an input of the parameters' dtype {name}, received {dtypes.name_of(dtype)}: "
+            f"convert with x.astype({spelled}), or the layer with layer.cast(...)"
         )
-    convolved(dtype, context)
     contexts = weight.list_ctx()
     if context not in contexts:
         raise ValueError(
@@ -299,7 +301,7 @@ def convolved(dtype, context):
     if not dtypes.has_convolution(dtype, context):
         raise TypeError(
             "MXNet convolves float32 and float64, bfloat16 on a CPU with AVX-512, and float16 "
-            f"on a GPU; received an input of {dtypes.name_of(dtype)} on {context}"
+            f"on a GPU; received parameters of {dtypes.name_of(dtype)} on {context}"
         )
 
 

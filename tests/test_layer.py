@@ -405,7 +405,7 @@ def test_bad_inputs(name, mode, make, error, says):
 def test_float16_is_refused_on_the_cpu(name):
     layer, _ = twins(dict(channels=3, kernel_size=3), algorithm=name)
     layer.cast("float16")
-    with pytest.raises(TypeError, match="float16 on a GPU; received an input of float16 on cpu"):
+    with pytest.raises(TypeError, match="float16 on a GPU; received parameters of float16 on cpu"):
         layer(nd.ones((1, 4, 5, 5), dtype="float16"))
 
 

@@ -96,7 +96,7 @@ def bfloat16(array):
     return array.astype(BFLOAT16)
 
 
-WITHOUT_AVX512 = r"bfloat16 on a CPU with AVX-512, .* received an input of bfloat16 on cpu\(0\)"
+WITHOUT_AVX512 = r"bfloat16 on a CPU with AVX-512, .* received parameters of bfloat16 on cpu\(0\)"
 NEEDS_BFLOAT16 = pytest.mark.skipif(
     not has_avx512(),
     reason="MXNet convolves bfloat16 on CPUs with AVX-512, and this one has none",
