@@ -15,7 +15,7 @@ import json
 from mxnet import MXNetError, autograd
 
 BLOCKS = (16, 8)  # channels; an array of a number that neither divides is plain
-MAX_STEPS = 50  # operators that are looked at before it is given up
+MAX_STEPS = 200  # operators that are looked at one by one, before a whole graph is read
 
 CONCATENATIONS = {"Concat": "dim", "_npi_concatenate": "axis"}  # and their attribute
 
@@ -96,6 +96,8 @@ def _is_cut(entries, shapes):
     """Whether a concatenation before the last of a graph's entries isn't known to cut at blocks."""
     graph, names = json.loads(entries.tojson()), set(entries.list_inputs())
     nodes = graph["nodes"]
+    if not any(node["op"] in CONCATENATIONS for node in nodes):
+        return False
     try:
         known = {name: shape for name, shape in shapes.items() if name in names}
         _, inferred, _ = entries.infer_shape_partial(**known)
