@@ -8,7 +8,7 @@ export TYPED := make $(MAKECMDGOALS)
 
 help:
 	@echo "make book    run the chapter and the examples, compare every output with the book's (3 minutes)"
-	@echo "make test    run the tests (a quarter of an hour; one file: make test ARGS=tests/test_layer.py)"
+	@echo "make test    run the tests (20 minutes; one file: make test ARGS=tests/test_layer.py)"
 	@echo "make test-avx2  on a CPU with AVX-512: run those that depend on it as on one without"
 	@echo "make lint    have ruff and mypy look at the code"
 	@echo "make cover   run the tests and list the lines and branches that they don't reach"
@@ -52,7 +52,7 @@ pythons: installed-examples
 page: installed-examples
 	@$(RUN) examples/page.py
 
-test: SAYS := $(if $(ARGS),pytest $(ARGS),all tests: about a quarter of an hour)
+test: SAYS := $(if $(ARGS),pytest $(ARGS),all tests: about 20 minutes)
 test: installed-test
 	@$(RUN) -m pytest $(ARGS)
 
