@@ -641,7 +641,8 @@ def test_the_bill_is_what_the_process_pays(peaks, case):
     shape, arguments, hybridized = LARGE[case]
     due = grown(shape, arguments)
     forward, kept, backward = (paid / billed for paid, billed in zip(peaks[case], due))
-    assert forward < 1.1
+    # NumPy's transforms have scratch of their own, more of it in older releases.
+    assert forward < (1.3 if arguments["algorithm"] == "fourier" else 1.1)
     if arguments["algorithm"] != "definition":  # its products exist at once if MXNet lags behind
         assert forward > 0.9
     # The planner of a hybridized layer keeps more arrays and reuses them; 'fourier' copies outputs.
