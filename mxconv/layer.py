@@ -428,7 +428,8 @@ class MultiChannelConv2D(nn.Conv2D):
         state.update(_cached_graph=(), _cached_op=None, _cached_op_args=[])
         for name in ("_scope", "_traced_in"):
             del state[name]
-        state.pop("_accepted", None)
+        for name in ("_accepted", "_recorded"):  # what it knows of the place that it is called in
+            state.pop(name, None)
         return state
 
     def __setstate__(self, state):

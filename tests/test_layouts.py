@@ -377,6 +377,19 @@ def test_a_layer_that_is_recorded_again_and_again_asks_once(monkeypatch):
     assert asked == [x.shape]
 
 
+def test_a_copy_asks_anew():
+    """It may stand behind a concatenation where the layer that it was made of didn't."""
+    layer = MultiChannelConv2D(16, 3, padding=1)
+    net, x = network((12, 12), layer)
+    seen = nd.ones((2, 24, 8, 8))
+    seen.attach_grad()
+    with autograd.record():
+        layer(seen)
+    net.joined.layer = copy.deepcopy(layer)
+    for ours, right in zip(gradients(net, x), expected(net, x, "nothing")):
+        np.testing.assert_array_equal(ours, right)
+
+
 # A weight of groups, which oneDNN lays out in place.
 
 
