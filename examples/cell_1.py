@@ -1,3 +1,9 @@
 """Several input channels: one cross-correlation per channel, then their sum."""
 
-from mxconv import corr2d_multi_in  # noqa: F401  (mxconv/reference.py has its one line)
+import mxconv as gb
+
+from mxnet import nd
+
+
+def corr2d_multi_in(X, K):
+    return nd.add_n(*[gb.corr2d(x, k) for x, k in zip(X, K)])

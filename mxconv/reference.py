@@ -1,28 +1,54 @@
-"""The definition: the four functions of the chapter "Multiple Input and Output Channels".
+"""The definition: the functions of the chapter "Multiple Input and Output Channels".
 
-Names, arguments and bodies follow *Dive into Deep Learning* (see NOTICE). `corr2d` comes from the
-section before it. Arguments are NDArrays; the result keeps their dtype and context, and can be
-differentiated. A layer passes arrays that it has split into `Split` lists instead, X into planes
-and K down to its taps; with these the same functions take a batch, and trace into a symbolic graph.
+`corr2d_multi_in`, `corr2d_multi_in_out` and `corr2d_multi_in_out_1x1` have the book's names,
+arguments and bodies (see NOTICE). `corr2d` comes from the section before the chapter; here it is
+mxconv's own, written in two ways: `corr2d_loops` slides the window over the input, and `corr2d`
+sums over the kernel, which autograd can follow.
 
-What the book's code passes over in silence raises here: a different number of channels, a wrong
-rank, a kernel larger than the input, mixed dtypes or contexts.
+Arguments and results are NDArrays; a result has the dtype and the context of its arguments. The
+book's code silently accepts some mistakes, such as different numbers of channels. Here the
+decorator `_checked` rejects them before the body runs. The algorithm 'definition' of a layer runs
+the same bodies on lists of planes and taps, also on Symbols.
+
+References
+----------
+A. Zhang, Z. C. Lipton, M. Li and A. J. Smola, *Dive into Deep Learning*, chapter "Multiple Input
+and Output Channels", MXNet Gluon edition, November 2018.
 """
 
-from mxnet import nd, sym
+import functools
+from typing import Callable
+
+from mxnet import nd
 
 from . import _checks
 
-
-class Split(list):
-    """An array split along its first axis by a layer, which has checked its shape."""
+Function = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
 
 
-def corr2d(X, K):
-    """Two-dimensional cross-correlation, as a sum over the taps of the kernel.
+def _checked(x_rank: int, k_rank: int, one_by_one: bool = False) -> Callable[[Function], Function]:
+    """Check X and K at every call of a function; the function itself stays the book's."""
 
-    Every tap multiplies the part of X that it meets while the window slides, so that one product
-    serves all outputs; element for element the sum is that of the sliding window.
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def checked(X: nd.NDArray, K: nd.NDArray) -> nd.NDArray:
+            _checks.operands(function.__name__, X, K, x_rank, k_rank)
+            if one_by_one:
+                _checks.one_by_one(X, K)
+            return function(X, K)
+
+        return checked
+
+    return decorate
+
+
+@_checked(x_rank=2, k_rank=2)
+def corr2d_loops(X: nd.NDArray, K: nd.NDArray) -> nd.NDArray:
+    """Two-dimensional cross-correlation: the kernel slides over X, one output at a time.
+
+    This is the definition in its plainest form. It is slow. MXNet can't differentiate it, because
+    it assigns to elements of its output: under `autograd.record`, MXNet raises an error. `corr2d`
+    computes the same numbers and has gradients.
 
     Parameters
     ----------
@@ -38,7 +64,57 @@ def corr2d(X, K):
     ValueError
         A wrong rank, a kernel larger than the input, or different contexts.
     TypeError
-        Arguments that aren't NDArrays of one dtype.
+        Arguments that aren't NDArrays of the same dtype.
+
+    See Also
+    --------
+    corr2d : The same as a sum over the kernel.
+
+    Examples
+    --------
+    >>> X = nd.array([[0, 1, 2], [3, 4, 5], [6, 7, 8]])
+    >>> print(corr2d_loops(X, nd.array([[0, 1], [2, 3]])))
+    <BLANKLINE>
+    [[19. 25.]
+     [37. 43.]]
+    <NDArray 2x2 @cpu(0)>
+    """
+    (h, w), (k_h, k_w) = X.shape, K.shape
+    Y = nd.zeros((h - k_h + 1, w - k_w + 1), ctx=X.context, dtype=X.dtype)
+    for top in range(h - k_h + 1):
+        for left in range(w - k_w + 1):
+            window = X[top : top + k_h, left : left + k_w]
+            Y[top, left] = (window * K).sum()
+    return Y
+
+
+@_checked(x_rank=2, k_rank=2)
+def corr2d(X: nd.NDArray, K: nd.NDArray) -> nd.NDArray:
+    """Two-dimensional cross-correlation, as a sum over the elements of the kernel.
+
+    These elements are called taps. As the window slides, each tap visits a part of X with the size
+    of the output: in a 3x3 X, the top left tap of a 2x2 kernel visits X[0:2, 0:2], the top right
+    one X[0:2, 1:3]. So one product per tap serves all outputs at once, and the sum of these
+    products equals `corr2d_loops`.
+
+    Parameters
+    ----------
+    X : NDArray of shape (h, w)
+    K : NDArray of shape (k_h, k_w)
+
+    Returns
+    -------
+    NDArray of shape (h - k_h + 1, w - k_w + 1)
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `corr2d_loops`.
+
+    See Also
+    --------
+    corr2d_loops : The same as a double loop over the outputs.
+    corr2d_multi_in : For several input channels.
 
     Examples
     --------
@@ -49,20 +125,26 @@ def corr2d(X, K):
      [37. 43.]]
     <NDArray 2x2 @cpu(0)>
     """
-    _check("corr2d", X, K, 2, 2)
     k_h, k_w = len(K), len(K[0])
     products = []
     for a in range(k_h):
-        # A Symbol has no shape, so the end is counted from the far side: k_h - 1 - a rows remain.
-        rows = X.slice_axis(axis=-2, begin=a, end=a - (k_h - 1) or None)
+        rows = _trim(X, axis=-2, before=a, after=k_h - 1 - a)
         for b in range(k_w):
-            met = rows.slice_axis(axis=-1, begin=b, end=b - (k_w - 1) or None)
-            products.append(_operators(X).broadcast_mul(K[a][b], met))
-    return _operators(X).add_n(*products)
+            visited = _trim(rows, axis=-1, before=b, after=k_w - 1 - b)
+            products.append(nd.broadcast_mul(K[a][b], visited))
+    return nd.add_n(*products)
 
 
-def corr2d_multi_in(X, K):
-    """Cross-correlation with several input channels: one per channel, then their sum.
+def _trim(X: nd.NDArray, axis: int, before: int, after: int) -> nd.NDArray:
+    """Return X without its first `before` and its last `after` slices along an axis."""
+    # Counted from the far side, because a Symbol, in a layer's graph, doesn't know its size. None
+    # is the end itself: an end of -0 would be 0, the beginning.
+    return X.slice_axis(axis=axis, begin=before, end=-after if after else None)
+
+
+@_checked(x_rank=3, k_rank=3)
+def corr2d_multi_in(X: nd.NDArray, K: nd.NDArray) -> nd.NDArray:
+    """Cross-correlation with several input channels: one for each channel, then their sum.
 
     Parameters
     ----------
@@ -76,15 +158,31 @@ def corr2d_multi_in(X, K):
     Raises
     ------
     ValueError, TypeError
-        As `corr2d`, and ValueError for a different number of channels.
+        As in `corr2d`, and ValueError for different numbers of channels.
+
+    See Also
+    --------
+    corr2d_multi_in_out : For several output channels as well.
+
+    Examples
+    --------
+    The chapter's first example: 56 is (0*0 + 1*1 + 3*2 + 4*3) + (1*1 + 2*2 + 4*3 + 5*4), 19 from
+    the first channel and 37 from the second.
+
+    >>> X = nd.array([[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
+    >>> K = nd.array([[[0, 1], [2, 3]], [[1, 2], [3, 4]]])
+    >>> print(corr2d_multi_in(X, K))
+    <BLANKLINE>
+    [[ 56.  72.]
+     [104. 120.]]
+    <NDArray 2x2 @cpu(0)>
     """
-    _check("corr2d_multi_in", X, K, 3, 3)
-    Y = [corr2d(x, k) for x, k in zip(X, K)]
-    return _operators(Y[0]).add_n(*Y)
+    return nd.add_n(*[corr2d(x, k) for x, k in zip(X, K)])
 
 
-def corr2d_multi_in_out(X, K):
-    """Cross-correlation with several output channels: each has a kernel of its own over all of X.
+@_checked(x_rank=3, k_rank=4)
+def corr2d_multi_in_out(X: nd.NDArray, K: nd.NDArray) -> nd.NDArray:
+    """Cross-correlation with several output channels: each has its own kernel over all of X.
 
     Parameters
     ----------
@@ -98,17 +196,27 @@ def corr2d_multi_in_out(X, K):
     Raises
     ------
     ValueError, TypeError
-        As `corr2d_multi_in`.
+        As in `corr2d_multi_in`.
+
+    See Also
+    --------
+    MultiChannelConv2D : The layer, which computes this for a batch.
+    corr2d_multi_in_out_1x1 : For 1x1 kernels, as a matrix product.
+
+    Examples
+    --------
+    >>> X, K = nd.ones((2, 3, 3)), nd.ones((4, 2, 2, 2))  # 2 input and 4 output channels
+    >>> corr2d_multi_in_out(X, K).shape
+    (4, 2, 2)
     """
-    _check("corr2d_multi_in_out", X, K, 3, 4)
-    Y = [corr2d_multi_in(X, k) for k in K]
-    return _operators(Y[0]).stack(*Y)
+    return nd.stack(*[corr2d_multi_in(X, k) for k in K])
 
 
-def corr2d_multi_in_out_1x1(X, K):
-    """The 1x1 cross-correlation as the matrix product of a fully connected layer.
+@_checked(x_rank=3, k_rank=4, one_by_one=True)
+def corr2d_multi_in_out_1x1(X: nd.NDArray, K: nd.NDArray) -> nd.NDArray:
+    """Cross-correlation with a 1x1 kernel, as the matrix product of a fully connected layer.
 
-    Pixels are the examples, channels their features.
+    To that layer, each pixel is an example, and its channels are the features.
 
     Parameters
     ----------
@@ -122,25 +230,23 @@ def corr2d_multi_in_out_1x1(X, K):
     Raises
     ------
     ValueError
-        As `corr2d_multi_in_out`, and for a kernel that isn't 1x1.
+        As in `corr2d_multi_in_out`, and for a kernel that isn't 1x1.
     TypeError
-        As `corr2d_multi_in_out`, and for a dtype that MXNet has no matrix product for.
+        As in `corr2d_multi_in_out`, and for a dtype that MXNet has no matrix product for.
+
+    See Also
+    --------
+    corr2d_multi_in_out : For kernels of any size.
+
+    Examples
+    --------
+    >>> X, K = nd.ones((3, 4, 5)), nd.ones((2, 3, 1, 1))  # 3 input and 2 output channels
+    >>> corr2d_multi_in_out_1x1(X, K).shape
+    (2, 4, 5)
     """
-    _check("corr2d_multi_in_out_1x1", X, K, 3, 4)
-    _checks.one_by_one(X, K)
     c_i, h, w = X.shape
     c_o = K.shape[0]
     X = X.reshape((c_i, h * w))
     K = K.reshape((c_o, c_i))
-    Y = nd.dot(K, X)  # the matrix multiplication of the fully connected layer
+    Y = nd.dot(K, X)
     return Y.reshape((c_o, h, w))
-
-
-def _check(function, X, K, x_rank, k_rank):
-    if not isinstance(K, Split):
-        _checks.operands(function, X, K, x_rank, k_rank)
-
-
-def _operators(x):
-    """The module of operators for x: `nd` where it is an array, `sym` where it is traced."""
-    return sym if isinstance(x, sym.Symbol) else nd

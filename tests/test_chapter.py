@@ -1,9 +1,11 @@
 """The chapter, sentence by sentence: each claim that can be checked is one test, in its order."""
 
 import oracle
+from helpers import K3, K, X, integers
 from mxconv import (
     MultiChannelConv2D,
     corr2d,
+    corr2d_loops,
     corr2d_multi_in,
     corr2d_multi_in_out,
     corr2d_multi_in_out_1x1,
@@ -15,14 +17,6 @@ from mxnet import nd
 from mxnet.gluon import nn
 
 pytestmark = pytest.mark.kernels
-
-X = nd.array([[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
-K = nd.array([[[0, 1], [2, 3]], [[1, 2], [3, 4]]])
-K3 = nd.stack(K, K + 1, K + 2)
-
-
-def integers(*shape):
-    return nd.array(np.random.randint(-9, 10, shape))
 
 
 def equal(a, b):
@@ -49,7 +43,7 @@ def test_a_color_image_has_three_channels_in_addition_to_height_and_width(photog
     assert blue[sky].mean() > red[sky].mean()
 
 
-def test_it_can_be_represented_as_an_array_of_3_by_h_by_w(photograph):
+def test_a_color_image_can_be_represented_as_an_array_of_3_by_h_by_w(photograph):
     h, w, _ = photograph.shape
     image = nd.array(photograph.transpose(2, 0, 1))
     assert image.shape == (3, h, w)
@@ -60,24 +54,24 @@ def test_it_can_be_represented_as_an_array_of_3_by_h_by_w(photograph):
 
 
 def test_the_kernel_needs_the_same_number_of_input_channels_as_the_data():
-    assert corr2d_multi_in(integers(4, 3, 3), integers(4, 2, 2)).shape == (2, 2)
+    assert corr2d_multi_in(integers((4, 3, 3)), integers((4, 2, 2))).shape == (2, 2)
     for c_i in (1, 3, 5):
         with pytest.raises(ValueError, match=f"X has 4 channels and K has {c_i}"):
-            corr2d_multi_in(integers(4, 3, 3), integers(c_i, 2, 2))
+            corr2d_multi_in(integers((4, 3, 3)), integers((c_i, 2, 2)))
 
 
 def test_for_one_input_channel_the_kernel_is_just_a_two_dimensional_array():
-    x, k = integers(5, 4), integers(2, 3)
+    x, k = integers((5, 4)), integers((2, 3))
     assert equal(corr2d_multi_in(nd.stack(x), nd.stack(k)), corr2d(x, k))
 
 
 def test_concatenating_a_kernel_array_per_input_channel_gives_c_i_by_k_h_by_k_w():
-    arrays = [integers(2, 3) for _ in range(4)]
+    arrays = [integers((2, 3)) for _ in range(4)]
     assert nd.stack(*arrays).shape == (4, 2, 3)
 
 
 def test_channels_are_cross_correlated_apart_and_their_outputs_added():
-    x, k = integers(3, 5, 4), integers(3, 2, 2)
+    x, k = integers((3, 5, 4)), integers((3, 2, 2))
     apart = corr2d(x[0], k[0]) + corr2d(x[1], k[1]) + corr2d(x[2], k[2])
     assert equal(corr2d_multi_in(x, k), apart)
 
@@ -98,18 +92,12 @@ def test_its_brackets_are_the_two_channels_of_the_input_and_the_kernel():
 
 
 def test_cell_1_does_what_the_books_code_does():
-    """The book's `corr2d` assigns each element, and its `add_n` sums the channels."""
+    """The book's `corr2d` assigns each element, and its `add_n` sums the channels.
 
-    def slide(x, k):
-        h, w = k.shape
-        y = nd.zeros((x.shape[0] - h + 1, x.shape[1] - w + 1))
-        for i in range(y.shape[0]):
-            for j in range(y.shape[1]):
-                y[i, j] = (x[i : i + h, j : j + w] * k).sum()
-        return y
-
-    x, k = integers(3, 5, 4), integers(3, 2, 3)
-    assert equal(corr2d_multi_in(x, k), nd.add_n(*[slide(x, k) for x, k in zip(x, k)]))
+    test_book.py compares the code itself, and test_reference.py `corr2d_loops` with NumPy.
+    """
+    x, k = integers((3, 5, 4)), integers((3, 2, 3))
+    assert equal(corr2d_multi_in(x, k), nd.add_n(*[corr2d_loops(x, k) for x, k in zip(x, k)]))
 
 
 def test_cell_2_prints_the_output_of_the_figure():
@@ -121,7 +109,7 @@ def test_cell_2_prints_the_output_of_the_figure():
 
 @pytest.mark.parametrize("c_i", [1, 2, 7])
 def test_so_far_there_is_one_output_channel_whatever_the_input_channels(c_i):
-    assert corr2d_multi_in(integers(c_i, 4, 4), integers(c_i, 2, 2)).shape == (3, 3)
+    assert corr2d_multi_in(integers((c_i, 4, 4)), integers((c_i, 2, 2))).shape == (3, 3)
 
 
 def test_several_output_channels_detect_edges_in_different_directions():
@@ -135,7 +123,7 @@ def test_several_output_channels_detect_edges_in_different_directions():
 
 
 def test_a_kernel_per_output_channel_makes_c_o_by_c_i_by_k_h_by_k_w():
-    assert nd.stack(*[integers(2, 3, 4) for _ in range(5)]).shape == (5, 2, 3, 4)
+    assert nd.stack(*[integers((2, 3, 4)) for _ in range(5)]).shape == (5, 2, 3, 4)
     layer = MultiChannelConv2D(5, (3, 4), in_channels=2)
     assert layer.weight.shape == (5, 2, 3, 4)
 
@@ -189,13 +177,13 @@ def test_a_convolution_correlates_adjacent_pixels_and_a_1x1_does_not():
 
 def test_a_1x1_cannot_recognize_patterns_of_adjacent_elements():
     """Shuffled pixels give shuffled outputs: where a pixel stands makes no difference to it."""
-    x, order = integers(3, 4, 4), nd.array(np.random.permutation(16))
+    x, order = integers((3, 4, 4)), nd.array(np.random.permutation(16))
 
     def shuffle(a):
         return nd.take(a.reshape((0, -1)), order, axis=1)
 
     for size, blind in ((1, True), (2, False)):
-        k = integers(2, 3, size, size)
+        k = integers((2, 3, size, size))
         shuffled = corr2d_multi_in_out(shuffle(x).reshape(x.shape), k)
         y = corr2d_multi_in_out(x, k)
         if blind:
@@ -211,11 +199,11 @@ def test_the_main_computation_of_a_1x1_is_on_the_channel_dimension():
 
 
 def test_inputs_and_outputs_have_the_same_height_and_width():
-    assert corr2d_multi_in_out_1x1(integers(3, 5, 7), integers(2, 3, 1, 1)).shape == (2, 5, 7)
+    assert corr2d_multi_in_out_1x1(integers((3, 5, 7)), integers((2, 3, 1, 1))).shape == (2, 5, 7)
 
 
 def test_each_output_is_a_linear_combination_of_the_channels_at_its_place():
-    x, k = integers(3, 4, 5), integers(2, 3, 1, 1)
+    x, k = integers((3, 4, 5)), integers((2, 3, 1, 1))
     y = corr2d_multi_in_out_1x1(x, k)
     for i in range(4):
         for j in range(5):
@@ -227,17 +215,17 @@ def test_a_1x1_layer_is_a_fully_connected_layer_on_pixels():
     dense = nn.Dense(2, in_units=3)
     for block in (layer, dense):
         block.initialize()
-    layer.weight.set_data(integers(2, 3, 1, 1))
+    layer.weight.set_data(integers((2, 3, 1, 1)))
     layer.bias.set_data(integers(2))
     dense.weight.set_data(layer.weight.data().reshape((2, 3)))
     dense.bias.set_data(layer.bias.data())
-    x = integers(1, 3, 4, 5)
+    x = integers((1, 3, 4, 5))
     pixels = x.transpose((0, 2, 3, 1)).reshape((-1, 3))
     assert equal(dense(pixels).reshape((1, 4, 5, 2)).transpose((0, 3, 1, 2)), layer(x))
 
 
 def test_the_1x1_function_equals_the_one_before():
-    x, k = integers(3, 3, 3), integers(2, 3, 1, 1)
+    x, k = integers((3, 3, 3)), integers((2, 3, 1, 1))
     assert equal(corr2d_multi_in_out_1x1(x, k), corr2d_multi_in_out(x, k))
 
 
@@ -261,7 +249,7 @@ def test_multiple_channels_extend_the_model_parameters():
 
 
 def test_a_1x1_adjusts_the_number_of_channels():
-    x = integers(2, 8, 5, 6)
+    x = integers((2, 8, 5, 6))
     for c_o in (1, 3, 16):
         layer = MultiChannelConv2D(c_o, 1, in_channels=8)
         layer.initialize()
