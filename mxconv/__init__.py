@@ -1,64 +1,70 @@
-"""The multi-channel convolution of *Dive into Deep Learning*, as functions and as a Gluon layer."""
+"""The multi-channel convolution of *Dive into Deep Learning*, as functions and as a Gluon layer.
+
+- The chapter: `corr2d`, `corr2d_loops`, `corr2d_multi_in`, `corr2d_multi_in_out`,
+  `corr2d_multi_in_out_1x1`.
+- The layer: `MultiChannelConv2D`, and `ConvGeometry` for its shapes.
+- Networks: `convert`, `revert`, `set_geometry`, `count_cost`.
+- Algorithms: `choose_algorithms`, `set_algorithm`, `load_choices`.
+- Files: `save_parameters`, `load_parameters`, `export_onnx`.
+- Namespaces, loaded when they are first used: `exercises` (the chapter's six, answered), `draw`
+  (figures and a page), `algorithms`, `selection`, `cpu`, `dtypes`.
+
+Import mxconv before mxnet: MXNet 1.9.1 needs names that newer NumPy versions lack, and mxconv
+restores them.
+"""
 
 from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
+from typing import List as _List
 
-from . import _compat  # noqa: F401  (first: it readies NumPy for MXNet)
-from .compose import compose
-from .cost import cost
-from .decide import choose_algorithms
-from .export import export_onnx
-from .factor import decompose, factor
+from . import _compat  # noqa: F401  (first: it prepares NumPy for MXNet)
+from .exercises.cost import count_cost
+from .files.onnx_export import export_onnx
+from .files.parameters import load_parameters, save_parameters
 from .geometry import ConvGeometry
 from .layer import MultiChannelConv2D
-from .matrix import toeplitz
-from .network import convert, revert, set_algorithm, set_geometry
+from .networks.conversion import convert, revert
+from .networks.reshaping import set_geometry
 from .reference import (
     corr2d,
+    corr2d_loops,
     corr2d_multi_in,
     corr2d_multi_in_out,
     corr2d_multi_in_out_1x1,
 )
-from .rounding import rounding_bound
-from .storage import load_parameters, save_parameters
-from .tune import tune
-from .tuning import load_tuning
+from .selection.choose import choose_algorithms, load_choices, set_algorithm
 
 __version__ = "0.1.0"
 
-_NAMESPACES = ("cpu", "draw")  # which not everyone needs: imported when they are asked for
+_NAMESPACES = ("algorithms", "cpu", "draw", "dtypes", "exercises", "selection")
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> _ModuleType:
     if name in _NAMESPACES:
         return _import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
-    return sorted([*globals(), *_NAMESPACES])
+def __dir__() -> _List[str]:
+    return sorted({*globals(), *_NAMESPACES})
 
 
 __all__ = [
     "ConvGeometry",
     "MultiChannelConv2D",
     "choose_algorithms",
-    "compose",
     "convert",
     "corr2d",
+    "corr2d_loops",
     "corr2d_multi_in",
     "corr2d_multi_in_out",
     "corr2d_multi_in_out_1x1",
-    "cost",
-    "decompose",
+    "count_cost",
     "export_onnx",
-    "factor",
+    "load_choices",
     "load_parameters",
-    "load_tuning",
     "revert",
-    "rounding_bound",
     "save_parameters",
     "set_algorithm",
     "set_geometry",
-    "toeplitz",
-    "tune",
 ]

@@ -1,7 +1,7 @@
-"""What the CPU is and has, as the system tells it: no operator runs to find out.
+"""The CPU's name and features, as the operating system reports them; no operator has to run.
 
-oneDNN, which computes MXNet's convolutions, takes the newest instructions that the CPU has, up to
-the ones that the variable DNNL_MAX_CPU_ISA names.
+oneDNN, which computes MXNet's convolutions, uses the newest instructions that the CPU has, up to
+those that the environment variable DNNL_MAX_CPU_ISA allows.
 """
 
 import os
@@ -11,17 +11,18 @@ import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import FrozenSet
 
 PROC_CPUINFO = Path("/proc/cpuinfo")
 MAX_ISA = "DNNL_MAX_CPU_ISA"
-# Its values that leave AVX-512 out; Xeon Phi's two lack some of it. Other spellings are ignored.
+# Its values that exclude AVX-512; Xeon Phi's two lack parts of it. oneDNN ignores other spellings.
 WITHOUT_AVX512 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_MIC", "AVX512_MIC_4OPS")
 AVX512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"}  # what oneDNN calls avx512_core
 
 
 @lru_cache(maxsize=None)
-def flags():
-    """The CPU's features in small letters, as Linux names them; empty where none are told."""
+def flags() -> FrozenSet[str]:
+    """Return the CPU's features in lowercase, as Linux names them; none if they aren't known."""
     if sys.platform == "darwin":
         names = ("machdep.cpu.features", "machdep.cpu.leaf7_features")
         return frozenset(word for name in names for word in _sysctl(name).lower().split())
@@ -29,22 +30,22 @@ def flags():
 
 
 @lru_cache(maxsize=None)
-def has_avx512():
-    """Whether oneDNN has AVX-512 here; without it, it has no bfloat16, and other kernels.
+def has_avx512() -> bool:
+    """Return whether oneDNN uses AVX-512 here. Without it, it has other kernels and no bfloat16.
 
-    The variable counts as it is when this is asked first; oneDNN reads it at its first operator.
+    DNNL_MAX_CPU_ISA counts as it is set at the first call; oneDNN reads it at its first operator.
     """
     return AVX512 <= flags() and os.environ.get(MAX_ISA) not in WITHOUT_AVX512
 
 
-def model():
-    """The CPU's name, for people."""
+def model() -> str:
+    """Return the CPU's name, as people know it."""
     name = _sysctl("machdep.cpu.brand_string") if sys.platform == "darwin" else _field("model name")
     return name or platform.processor() or platform.machine()
 
 
-def _field(name):
-    """What /proc/cpuinfo says of the first CPU; an empty text where there is no such line."""
+def _field(name: str) -> str:
+    """Return what /proc/cpuinfo says about the first CPU, or '' if it has no such line."""
     try:
         text = PROC_CPUINFO.read_text("utf-8", errors="replace")
     except OSError:
@@ -53,11 +54,11 @@ def _field(name):
     return found[1] if found else ""
 
 
-def _sysctl(name):
-    """What macOS says of itself; an empty text where it has no such name."""
+def _sysctl(name: str) -> str:
+    """Return what macOS reports under a name, or '' if it doesn't know the name."""
     try:
         return subprocess.check_output(
-            ["sysctl", "-n", name], stderr=subprocess.DEVNULL, universal_newlines=True
+            ["sysctl", "-n", name], stderr=subprocess.DEVNULL, text=True
         ).strip()
     except (OSError, subprocess.CalledProcessError):
         return ""

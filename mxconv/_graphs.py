@@ -1,50 +1,57 @@
 """The graphs that Gluon traces of hybridized blocks: which are being traced, and tracing again.
 
-A layer takes part in the graph of every hybridized block above it, and doesn't know those blocks.
-While one is traced, though, it stands on the call stack. MXNet 1.9.1 is the last release, so the
-names in its `HybridBlock._get_graph` and what a block keeps in private can be relied on.
+A layer is part of the graph of every hybridized block above it, yet it doesn't know those blocks.
+While one of them is being traced, however, it is on the call stack.
 """
 
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Mapping, Tuple
 
-from mxnet import nd, np
-from mxnet.gluon import HybridBlock
+from mxnet import Context, nd, np
+from mxnet.gluon import Block, HybridBlock
 from mxnet.util import is_np_array, is_np_shape, set_np
 
-TRACE = HybridBlock._get_graph.__code__
+from . import _gluon
 
 
 @dataclass(frozen=True)
 class Like:
-    """What a graph knows of an array that a block was called with."""
+    """What a graph depends on of an array that a block was called with."""
 
     kind: type
-    shape: tuple
-    dtype: object
-    context: object
+    shape: Tuple[int, ...]
+    dtype: Any
+    context: Context
 
 
 @dataclass(frozen=True)
 class Call:
-    """The call that a block was traced for: what its arguments are like, and NumPy's modes."""
+    """The call that a block was traced for.
 
-    arguments: list
+    Attributes
+    ----------
+    arguments : list
+        A `Like` for each array; nested as the arguments were.
+    arrays, shapes : bool
+        Whether MXNet was using NumPy's arrays, and its shapes.
+    """
+
+    arguments: List[Any]
     arrays: bool
     shapes: bool
 
 
-def being_traced():
-    """Each block that is being traced, with its `Call`."""
-    for names in _traces():
-        arguments = _each(_like, names["args"])
+def being_traced() -> Iterator[Tuple[HybridBlock, Call]]:
+    """Yield each block that is being traced, with its `Call`."""
+    for names in _gluon.traces():
+        arguments = _map_nested(_like, names["args"])
         yield names["self"], Call(arguments, is_np_array(), is_np_shape())
 
 
-def input_shapes():
-    """The shapes of what the block being traced was called with, by its Symbols' names."""
-    for names in _traces():
+def input_shapes() -> Dict[str, Tuple[int, ...]]:
+    """Return the shapes of the inputs of the block being traced, by the names of its Symbols."""
+    for names in _gluon.traces():
         arrays = [argument for argument in names["flatten_args"] if argument is not None]
         return {
             symbol.name: array.shape
@@ -54,30 +61,45 @@ def input_shapes():
     return {}
 
 
-def trace_again(calls):
-    """Trace blocks that have a graph once more, {block: its `Call`}.
+def trace_again(calls: Mapping[HybridBlock, Call]) -> None:
+    """Trace blocks that have a graph again, {block: its `Call`}, so that `export` still finds one.
 
-    So `export` still finds one. Where that can't be done now, the next call says why.
+    If that fails, the block is left without a graph, and its next call raises the error.
     """
     for block, call in calls.items():
-        if block._cached_graph:
-            block._clear_cached_op()
+        if _gluon.graph_symbol(block) is not None:
+            _gluon.drop_graph(block)
             try:
                 with _numpy_mode(call.shapes, call.arrays):
-                    block._build_cache(*_each(_empty, call.arguments))
-            except Exception:  # whatever a network raises; it isn't this caller's mistake
-                block._clear_cached_op()
+                    _gluon.build_graph(block, _map_nested(_empty, call.arguments))
+            except Exception:  # a network may raise anything, and not by this caller's mistake
+                _gluon.drop_graph(block)
 
 
-def drop(blocks):
-    """Forget the graphs of blocks, so that their next call traces."""
+def drop_graphs(blocks: Iterable[HybridBlock]) -> None:
+    """Drop the graphs of blocks, so that their next calls trace them anew."""
     for block in blocks:
-        block._clear_cached_op()
+        _gluon.drop_graph(block)
+
+
+def drop_graphs_above(block: Block, changed: Collection[Block]) -> bool:
+    """Drop the graphs of changed layers and of all blocks above them, from `block` downward.
+
+    Returns
+    -------
+    bool
+        Whether `block` is one of them.
+    """
+    below = [drop_graphs_above(child, changed) for child in _gluon.children(block).values()]
+    stale = any(below) or block in changed
+    if stale and isinstance(block, HybridBlock):
+        _gluon.drop_graph(block)
+    return stale
 
 
 @contextmanager
-def _numpy_mode(shapes, arrays):
-    """Have NumPy's semantics for shapes, and for arrays, or not."""
+def _numpy_mode(shapes: bool, arrays: bool) -> Iterator[None]:
+    """Switch NumPy's semantics of shapes and of arrays on or off for a while."""
     before = is_np_shape(), is_np_array()
     set_np(shapes, arrays)
     try:
@@ -86,32 +108,23 @@ def _numpy_mode(shapes, arrays):
         set_np(*before)
 
 
-def _traces():
-    """The names inside each `_get_graph` on the call stack, the innermost first."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is TRACE:
-            yield frame.f_locals
-        frame = frame.f_back
+def _like(argument: Any) -> Any:
+    """Return a `Like` of an array, or a Symbol itself, which a block can be optimized for."""
+    if not isinstance(argument, nd.NDArray):
+        return argument
+    return Like(type(argument), argument.shape, argument.dtype, argument.context)
 
 
-def _like(array):
-    """A `Like`; a Symbol, which a block can be optimized for, stays itself."""
-    if not isinstance(array, nd.NDArray):
-        return array
-    return Like(type(array), array.shape, array.dtype, array.context)
-
-
-def _empty(like):
-    """An array like one that there was. MXNet allocates it only when it is written to."""
+def _empty(like: Any) -> Any:
+    """Return an array that fits a `Like`; MXNet allocates its memory only when it is written to."""
     if not isinstance(like, Like):
         return like
     empty = np.empty if like.kind is np.ndarray else nd.empty
     return empty(like.shape, ctx=like.context, dtype=like.dtype)
 
 
-def _each(change, arguments):
-    """Nested lists and tuples of arguments with `change` done to each but None."""
+def _map_nested(function: Callable[[Any], Any], arguments: Any) -> Any:
+    """Apply a function to the items of nested lists and tuples, except to None."""
     if isinstance(arguments, (list, tuple)):
-        return [_each(change, argument) for argument in arguments]
-    return None if arguments is None else change(arguments)
+        return [_map_nested(function, argument) for argument in arguments]
+    return None if arguments is None else function(arguments)

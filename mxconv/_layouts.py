@@ -1,69 +1,74 @@
-"""Where MXNet 1.9.1 can't read what oneDNN has laid out in blocks, and the plain copy that helps.
+"""Where MXNet 1.9.1 can't read arrays that oneDNN keeps in blocks, and the plain copy that helps.
 
-oneDNN keeps 8 or 16 channels side by side in memory, and MXNet hands such arrays from operator to
-operator without a word. Two of its operators fail on them:
+oneDNN stores 8 or 16 channels side by side in memory, and MXNet silently passes such arrays from
+operator to operator. Two of its operators fail on them:
 
-- The gradient that a convolution hands back has to be cut where channels were concatenated. Within
-  a block oneDNN can't cut: "could not construct a sub-memory", or, before the first whole block, a
-  division by zero that ends the process. `nn.Conv2D` has it too.
-- A grouped convolution lays out its weight in place, with an axis for the groups. What changes the
-  order of axes then fails: "could not create a primitive descriptor for a reorder primitive".
+- After a concatenation of channels, the gradient that a convolution returns has to be cut again.
+  oneDNN can't cut within a block: it raises "could not construct a sub-memory" or, before the first
+  whole block, divides by zero and crashes the process. `nn.Conv2D` fails likewise.
+- A grouped convolution converts its weight in place, to a layout with an axis for the groups.
+  Whatever then changes the order of the axes fails: "could not create a primitive descriptor for a
+  reorder primitive".
 """
 
 import json
+from typing import Any, Callable, Iterable, Mapping, Optional, Tuple
 
-from mxnet import MXNetError, autograd
+from mxnet import MXNetError, autograd, nd, sym
 
-BLOCKS = (16, 8)  # channels; an array of a number that neither divides is plain
-MAX_STEPS = 200  # operators that are looked at one by one, before a whole graph is read
+from . import _gluon
 
-CONCATENATIONS = {"Concat": "dim", "_npi_concatenate": "axis"}  # and their attribute
+BLOCK_SIZES = (16, 8)  # in channels; a number of channels that neither divides is stored plainly
+MAX_STEPS = 200  # operators to look at one by one before a whole graph is read instead
 
-# Operators are known by an attribute that only they have, since asking for their name takes ten
-# times as long. These make a gradient of their own: convolutions, dense layers, pooling, padding,
-# slices. All others are taken to pass on the layout that they get.
+CONCATENATIONS = {"Concat": "dim", "_npi_concatenate": "axis"}  # and the attribute for the axis
+
+# Operators are recognized by an attribute that only they have, because asking for their name takes
+# ten times as long. These compute a gradient of their own: convolutions, dense layers, pooling,
+# padding, slices. All others are assumed to pass on the layout they receive.
 BARRIERS = {"num_filter", "num_hidden", "pool_type", "pad_width", "begin"}
-OF_SEVERAL = "num_args"  # what concatenations have, and a few others
-CHANNELS = ("1", "-3")  # their axis
+OF_SEVERAL = "num_args"  # an attribute of concatenations, and of a few others
+CHANNEL_AXES = ("1", "-3")
 
 
-def plain(x):
-    """A copy of x in the plain layout, and of its gradient; x is an array or a Symbol.
+def plain(x: Any) -> Any:
+    """Return a copy of an array or a Symbol in the plain layout, which its gradient has too.
 
-    Arithmetic doesn't help: in a graph it may happen in place, and keep the layout.
+    Arithmetic wouldn't do: inside a graph it may happen in place and keep the layout.
     """
     return x.slice_axis(axis=0, begin=0, end=None)
 
 
-def block(channels):
-    """How many channels of so many oneDNN may keep together, at most; 1 where it keeps none."""
-    return next((size for size in BLOCKS if channels % size == 0), 1)
+def block_size(channels: int) -> int:
+    """Return how many of these channels oneDNN may keep together: 16 or 8, or 1 if none."""
+    return next((size for size in BLOCK_SIZES if channels % size == 0), 1)
 
 
-def recorded_behind_cut(x):
-    """Whether the gradient of an array that is being recorded may be cut by a concatenation.
+def recorded_after_concat(x: nd.NDArray) -> bool:
+    """Return whether a concatenation may cut the gradient of an array that is being recorded.
 
-    Autograd copies all that it has recorded to say what was before x.
+    This is slow: autograd copies all that it has recorded to answer.
     """
     try:
-        return _meets(autograd.get_symbol(x), lambda symbol: _operator(symbol) is None)
+        graph = autograd.get_symbol(x)
     except MXNetError:  # it isn't recorded, so it gets no gradient
         return False
+    return _reaches_concat(graph, lambda symbol: _gluon.operator_of(symbol) is None)
 
 
-def traced_behind_cut(symbol, shapes):
-    """Whether the gradient of a Symbol may be cut within a block, by a concatenation before it.
+def traced_after_concat(symbol: sym.Symbol, shapes: Mapping[str, Tuple[int, ...]]) -> bool:
+    """Return whether a concatenation may cut the gradient of a Symbol within a block.
 
-    `shapes` are those of variables, by name; where they aren't enough to know, it may.
+    `shapes` are those of variables, by name. Where they leave it open, the answer is True.
     """
-    return _meets(symbol, lambda _: False) and _is_cut(symbol.get_internals(), shapes)
+    return _reaches_concat(symbol, lambda _: False) and _cuts_block(symbol.get_internals(), shapes)
 
 
-def _meets(symbol, opaque):
-    """Whether there may be a concatenation before a Symbol with nothing but passers-on between.
+def _reaches_concat(symbol: sym.Symbol, opaque: Callable[[sym.Symbol], bool]) -> bool:
+    """Return whether a path leads back from a Symbol to a concatenation, past no barrier.
 
-    One that has no attributes and is `opaque` may hold one. Where ways part and meet again, each
-    is followed: a Symbol doesn't tell two operators of one name apart.
+    A Symbol that has no attributes and is `opaque` may contain a concatenation. Paths that split
+    and meet again are all followed, since a Symbol doesn't tell two operators of one name apart.
     """
     found = [symbol]
     for _ in range(MAX_STEPS):
@@ -77,23 +82,15 @@ def _meets(symbol, opaque):
         if inputs is None:  # a variable
             continue
         axis = attributes.get("dim", attributes.get("axis", "1"))
-        joins = OF_SEVERAL in attributes and axis in CHANNELS
-        if joins or (not attributes and opaque(symbol)):
+        concatenates = OF_SEVERAL in attributes and axis in CHANNEL_AXES
+        if concatenates or (not attributes and opaque(symbol)):
             return True
         found += [inputs[i] for i in range(len(inputs.list_outputs()))]
     return True
 
 
-def _operator(symbol):
-    """The name of a Symbol's operator; None for a whole graph, which can't be looked into."""
-    try:
-        return json.loads(symbol._gen_atomic_symbol().tojson())["nodes"][-1]["op"]
-    except MXNetError:
-        return None
-
-
-def _is_cut(entries, shapes):
-    """Whether a concatenation before the last of a graph's entries isn't known to cut at blocks."""
+def _cuts_block(entries: sym.Symbol, shapes: Mapping[str, Tuple[int, ...]]) -> bool:
+    """Return whether a concatenation before a graph's last entry may cut within a block."""
     graph, names = json.loads(entries.tojson()), set(entries.list_inputs())
     nodes = graph["nodes"]
     if not any(node["op"] in CONCATENATIONS for node in nodes):
@@ -101,7 +98,7 @@ def _is_cut(entries, shapes):
     try:
         known = {name: shape for name, shape in shapes.items() if name in names}
         _, inferred, _ = entries.infer_shape_partial(**known)
-    except MXNetError:  # shapes that don't fit, which the call itself will say
+    except MXNetError:  # shapes that don't fit, which the call itself will report
         return True
     shape_of = {(i, output): shape for (i, output, _), shape in zip(graph["heads"], inferred)}
     found, seen = [graph["heads"][-1][0]], set()
@@ -112,18 +109,18 @@ def _is_cut(entries, shapes):
             continue
         seen.add(i)
         axis = attributes.get(CONCATENATIONS.get(node["op"]), "1")
-        if node["op"] in CONCATENATIONS and axis in CHANNELS:
+        if node["op"] in CONCATENATIONS and axis in CHANNEL_AXES:
             if not _whole_blocks(shape_of.get((j, output)) for j, output, _ in node["inputs"]):
                 return True
         found += [j for j, _, _ in node["inputs"]]
     return False
 
 
-def _whole_blocks(shapes):
-    """Whether it is known that channels are concatenated at whole blocks of all of them.
+def _whole_blocks(shapes: Iterable[Optional[Tuple[int, ...]]]) -> bool:
+    """Return whether concatenating channels of these shapes is known to join whole blocks.
 
-    Unknown is (), or None in NumPy mode, and a 0 or -1 in a shape.
+    An unknown shape is (), or None in NumPy mode; an unknown size is 0 or -1.
     """
     channels = [shape[1] if shape and len(shape) == 4 else 0 for shape in shapes]
-    size = block(sum(channels))
+    size = block_size(sum(channels))
     return min(channels) > 0 and all(c % size == 0 for c in channels[:-1])

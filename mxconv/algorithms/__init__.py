@@ -1,69 +1,102 @@
-"""Ways to compute the same convolution, one module each.
+"""Algorithms for the same convolution, one module each.
 
-Every algorithm is a function `(F, x, weight, bias, geometry)`, where F is `mx.nd` or `mx.sym` as in
-a `HybridBlock`, and equals the chapter's functions in value and in gradients. 'align', 'tile',
-'taps' and 'pixels' run MXNet's operator on another geometry, which their module's `inner` gives,
-and 'split' runs it twice; they are for some geometries only, and `unsupported` says why not for the
-others. 'blocked' is 'direct' in another mode, and 'fourier' does without MXNet's operator.
+Every algorithm computes what the chapter's functions compute, gradients included. Its module holds
+a record, `ALGORITHM`, with everything that the rest of the package needs to know about it (see
+`record.Algorithm`). To add an algorithm, write its module and list it here. `ALGORITHMS` maps names
+to records:
 """
 
-from importlib import import_module
+from typing import Dict, Optional
 
-NAMES = (
-    "direct",
-    "matmul",
-    "definition",
-    "align",
-    "split",
-    "tile",
-    "taps",
-    "pixels",
-    "blocked",
-    "fourier",
+from .. import _checks
+from ..geometry import ConvGeometry
+from . import (
+    definition,
+    depth_to_space,
+    fft,
+    im2col,
+    kn2row,
+    native,
+    pad_channels,
+    split_channels,
+    subsample,
+    train_layout,
+)
+from .record import Algorithm
+
+__all__ = ["ALGORITHMS", "CHOICES", "NAMES", "Algorithm", "table", "unsupported"]
+
+#: The records of all algorithms, by name.
+ALGORITHMS: Dict[str, Algorithm] = {
+    module.__name__.rpartition(".")[2]: module.ALGORITHM
+    for module in (
+        native,
+        im2col,
+        definition,
+        pad_channels,
+        split_channels,
+        depth_to_space,
+        kn2row,
+        subsample,
+        train_layout,
+        fft,
+    )
+}
+
+#: The names of all algorithms.
+NAMES = tuple(ALGORITHMS)
+
+#: What a layer accepts as its algorithm.
+CHOICES = ("auto", *NAMES)
+
+__doc__ += "\n" + "\n".join(
+    f"- '{name}': {algorithm.summary}. For {algorithm.suits}."
+    for name, algorithm in ALGORITHMS.items()
 )
 
-# Those that take x apart before any convolution of MXNet's, so that its gradient is plain.
-TAKE_APART = ("matmul", "definition", "split", "pixels", "fourier")
 
-_MODULES = {name: import_module(f"{__name__}.{name}") for name in NAMES}
-
-ALGORITHMS = {name: getattr(module, name) for name, module in _MODULES.items()}
-
-
-def unsupported(name, geometry):
-    """Why the algorithm isn't for a geometry, as text, or None if it is."""
-    judge = getattr(_MODULES[name], "unsupported", None)
-    return judge and judge(geometry)
+def table() -> str:
+    """Return the algorithms as a Markdown table, for the README and docs/."""
+    rows = ["| `algorithm` | what it does | for |", "|---|---|---|"]
+    rows += [f"| `'{name}'` | {a.summary} | {a.suits} |" for name, a in ALGORITHMS.items()]
+    return "\n".join(rows)
 
 
-def inner(name, geometry):
-    """The geometry that the algorithm runs MXNet's operator on in this one's place."""
-    module = _MODULES[name]
-    return module.inner(geometry) if hasattr(module, "inner") else geometry
+def unsupported(name: str, geometry: ConvGeometry) -> Optional[str]:
+    """Return what an algorithm doesn't support about a normalized geometry, in words, or None."""
+    return ALGORITHMS[name].unsupported(geometry)
 
 
-def inner_size(name, geometry, size):
-    """Height and width of the input that `inner` is for, from those of the whole input."""
-    module = _MODULES[name]
-    return module.inner_size(geometry, size) if hasattr(module, "inner_size") else size
+def resolve(name: str, geometry: ConvGeometry) -> str:
+    """Return the algorithm that runs for a requested name and a normalized geometry.
 
-
-def resolve(algorithm, geometry):
-    """The function for the name `algorithm`; 'auto' is 'direct' until `rule.choose` has decided.
-
-    A hybridized network is traced before the input channels of its layers are known; a layer that
-    waits for them is traced as 'direct', which MXNet can infer the shapes of.
+    'auto' is 'native' until a rule has chosen. So is any name while the input channels are unknown:
+    a hybridized network is traced before its layers know them, and 'native' is the one whose shapes
+    MXNet can infer.
 
     Raises
     ------
     ValueError
-        An algorithm that isn't for the geometry.
+        If the algorithm doesn't support the geometry.
     """
-    if algorithm == "auto" or not geometry.in_channels:
-        return ALGORITHMS["direct"]
-    reason = unsupported(algorithm, geometry)
+    if name == "auto" or not geometry.in_channels:
+        return "native"
+    reason = unsupported(name, geometry)
     if reason:
         raise ValueError(
-            f"algorithm={algorithm!r} isn't for {reason}: choose another; received {geometry}"
+            f"algorithm={name!r} doesn't support {reason}: choose another; received {geometry}"
         )
-    return ALGORITHMS[algorithm]
+    return name
+
+
+def checked(name: str, geometry: ConvGeometry) -> str:
+    """Return `name` if it is 'auto' or an algorithm that supports a layer's geometry.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or if the algorithm doesn't support what is known of the geometry.
+    """
+    _checks.choice("algorithm", name, CHOICES)
+    resolve(name, geometry.normalized)
+    return name

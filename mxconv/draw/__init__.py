@@ -1,6 +1,6 @@
-"""The chapter's figures, and a page on which every sum can be clicked, for any small arrays.
+"""The chapter's figures for any small arrays, and a page that spells out every sum.
 
-`multi_in` and `one_by_one` need matplotlib, the extra `mxconv[plot]`; `page` needs nothing more.
+`multi_in` and `one_by_one` need matplotlib, the extra `mxconv[plot]`; `page` needs nothing else.
 """
 
 from .figures import multi_in, one_by_one

@@ -1,38 +1,56 @@
-"""The chapter's two figures, for any small arrays: what they show is computed, not typed.
+"""The chapter's two figures, for any small arrays: the numbers they show are computed.
 
-Channels are stacked as the book stacks them, the last on top.
+Channels are stacked as in the book, with the last on top.
 """
+
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional
 
 import numpy as np
 
 from .. import _checks
-from .._files import writable
-from .paint import SUFFIXES, Grid, Mark, paint
-from .sums import Limits, compute
+from .._paths import writable
+from .paint import SUFFIXES, Caption, Grid, Mark, paint
+from .sums import Limits, Sums, compute_sums
 
 LIMITS = Limits(across=10, channels=4, products=50)
 SHADES = ("#9fd0f5", "#fdc583", "#abdc9c", "#d9c0ef")  # one per output channel
 SHARED = "#dcdcdc"  # what several output channels use
-GAP = 1.9  # cells from one row of grids to the next, for a sign and a title
+
+# In cells.
+ROW_GAP = 1.9  # between rows of grids, for a sign and a title
+OUTPUT_GAP = 1.2  # between output planes, for a title
+KERNEL_GAP = 0.5  # between the columns of two output channels' kernels
+SIGN_WIDTH = 1.6
+TITLE_WIDTH = 0.2  # of one character
 
 
-def multi_in(X, K, path=None, output_channel=0, element=(0, 0), strides=1, padding=0, dilation=1):
-    """The chapter's first figure: a cross-correlation per input channel, and their sum.
+def multi_in(
+    X: Any,
+    K: Any,
+    path: Any = None,
+    output_channel: int = 0,
+    element: Any = (0, 0),
+    strides: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+) -> Any:
+    """Draw the chapter's first figure: a cross-correlation per input channel, and their sum.
 
-    Shaded are one output element and the elements it is computed from; below stands its sum.
+    One output element is shaded, together with the elements it is computed from. Its sum is spelled
+    out below.
 
     Parameters
     ----------
     X : NDArray of shape (c_i, h, w)
     K : NDArray of shape (c_i, k_h, k_w) or (c_o, c_i, k_h, k_w)
     path : str or Path, optional
-        Where to write the figure; an SVG or a PNG, by its suffix.
+        Where to write the figure; the suffix makes it an SVG or a PNG.
     output_channel : int
-        The output channel that is taken apart, counted from 0.
+        The output channel to show in parts, counted from 0.
     element : pair of int
-        Row and column of the output element that is shaded, counted from 0.
+        Row and column of the output element to shade, counted from 0.
     strides, padding, dilation : int or pair of int
-        As in `MultiChannelConv2D`; the cells of the padding are dashed.
+        As in `MultiChannelConv2D`. Cells of the padding are dashed.
 
     Returns
     -------
@@ -41,16 +59,26 @@ def multi_in(X, K, path=None, output_channel=0, element=(0, 0), strides=1, paddi
     Raises
     ------
     ValueError
-        Wrong ranks or channels; more than 10 rows or columns with their padding, 4 input or output
-        channels or 50 products in a sum; an output channel or element that isn't there; a path that
-        isn't to an SVG or PNG in a directory that exists.
+        If the ranks or channels are wrong; if there are more than 10 rows or columns with padding,
+        4 input or output channels, or 50 products in a sum; if the output channel or the element
+        doesn't exist; or if the path isn't to an SVG or PNG in an existing directory.
     TypeError
-        Arguments of a wrong type.
+        If an argument has the wrong type.
     ImportError
-        Without matplotlib, the extra `mxconv[plot]`.
+        If matplotlib, the extra `mxconv[plot]`, is missing.
+
+    See Also
+    --------
+    one_by_one : The chapter's second figure.
+    page : All sums on one interactive page.
+
+    Examples
+    --------
+    >>> X, K = nd.arange(18).reshape((2, 3, 3)), nd.arange(8).reshape((2, 2, 2))
+    >>> figure = multi_in(X, K, "multi_in.svg", element=(1, 0))
     """
     path = path if path is None else writable(path, SUFFIXES)
-    sums = compute(X, K, strides, padding, dilation, LIMITS)
+    sums = compute_sums(X, K, strides, padding, dilation, LIMITS)
     o = _checks.integer("output_channel", output_channel, 0)
     if o >= len(sums.output):
         raise ValueError(
@@ -60,11 +88,11 @@ def multi_in(X, K, path=None, output_channel=0, element=(0, 0), strides=1, paddi
     return _draw(sums, element, {o: SHADES[0]}, path)
 
 
-def one_by_one(X, K, path=None, element=(0, 0)):
-    """The chapter's second figure: a 1x1 kernel mixes the channels of each pixel.
+def one_by_one(X: Any, K: Any, path: Any = None, element: Any = (0, 0)) -> Any:
+    """Draw the chapter's second figure: a 1x1 kernel mixes the channels of each pixel.
 
-    Shaded are one pixel in every channel of the input and of the output, and the kernel; below
-    stands a sum for each output channel.
+    One pixel is shaded in every channel of the input and of the output, and so is the kernel. A sum
+    for each output channel is spelled out below.
 
     Parameters
     ----------
@@ -80,26 +108,39 @@ def one_by_one(X, K, path=None, element=(0, 0)):
     Raises
     ------
     ValueError, TypeError, ImportError
-        As `multi_in`, and ValueError for a kernel that isn't 1x1.
+        As in `multi_in`; also ValueError if the kernel isn't 1x1.
+
+    See Also
+    --------
+    multi_in : The chapter's first figure.
+    page : All sums on one interactive page.
+
+    Examples
+    --------
+    >>> X, K = nd.arange(27).reshape((3, 3, 3)), nd.arange(6).reshape((2, 3, 1, 1))
+    >>> figure = one_by_one(X, K, "one_by_one.png")
     """
     path = path if path is None else writable(path, SUFFIXES)
     if _checks.ndarray("K", K).shape[-2:] != (1, 1):
         raise ValueError(f"one_by_one: expected a 1x1 kernel, received K.shape={K.shape}")
-    sums = compute(X, K, 1, 0, 1, LIMITS)
+    sums = compute_sums(X, K, 1, 0, 1, LIMITS)
     return _draw(sums, element, dict(enumerate(SHADES[: len(sums.output)])), path)
 
 
-def _draw(sums, element, shades, path):
-    """Draw the sums of one output element; `shades` has a colour for each output channel shown."""
+def _draw(sums: Sums, element: Any, shades: Dict[int, str], path: Any) -> Any:
+    """Draw the sums of one output element; `shades` has a color for each output channel shown."""
     position = _position(sums, element)
     captions = [
-        (f"{sums.output_name(o)}: " * (len(shades) > 1) + sums.written(o, position), shades[o])
+        Caption(
+            f"{sums.output_name(o)}: " * (len(shades) > 1) + sums.spell_out(o, position), shades[o]
+        )
         for o in sorted(shades, reverse=True)
     ]
-    return paint(*_layout(sums, position, shades), captions, path)
+    layout = _lay_out(sums, position, shades)
+    return paint(layout.grids, layout.marks, captions, path)
 
 
-def _position(sums, element):
+def _position(sums: Sums, element: Any) -> int:
     """The pair (row, column) as a position in an output plane, counted row by row."""
     i, j = _checks.pair("element", element, 0)
     o_h, o_w = sums.output.shape[1:]
@@ -111,77 +152,109 @@ def _position(sums, element):
     return i * o_w + j
 
 
-def _layout(sums, position, shades):
-    """The grids and the signs between them, from left to right."""
-    c_o, c_i = sums.kernel.shape[:2]
-    window, target = np.zeros(sums.border.shape, bool), np.zeros(sums.output.shape[1:], bool)
-    window.flat[sums.windows[position]] = True
-    target.flat[position] = True
-    o, shade = next(iter(shades.items()))
-    alone = len(shades) == 1
-    seen = shade if alone else SHARED
-    pitch = window.shape[0] + GAP
-    ys = {c: row * pitch for row, c in enumerate(sums.order)}  # where the middles are, from above
-    middle = np.mean(list(ys.values()))
-    grids, marks = [], []
+class _Plane(NamedTuple):
+    """A grid that has yet to be placed in a column, with the color of each cell or None."""
 
-    def column(left, planes):
-        """Add planes above each other, each with the y of its middle; the column's right end."""
+    name: str
+    title: str
+    values: np.ndarray
+    shade: np.ndarray
+    middle: float  # its distance from the top
+
+
+class _Layout:
+    """Grids and signs, placed from left to right."""
+
+    def __init__(self, border: np.ndarray) -> None:
+        self.grids: List[Grid] = []
+        self.marks: List[Mark] = []
+        self.right = 0.0
+        self._border = border  # of an input's plane
+
+    def add_column(self, planes: Iterable[_Plane]) -> None:
+        """Place planes above each other, centered in a column as wide as the widest."""
         planes = list(planes)
-        width = max(max(values.shape[1], 0.2 * len(title)) for _, title, values, *_ in planes)
-        for name, title, values, lit, shade, y in planes:
+        width = max(max(p.values.shape[1], TITLE_WIDTH * len(p.title)) for p in planes)
+        for name, title, values, shade, middle in planes:
             rows, columns = values.shape
-            border = sums.border if name.startswith("X") else np.zeros(values.shape, bool)
-            shade = np.where(np.broadcast_to(lit, values.shape), shade, None)
-            corner = left + (width - columns) / 2, y - rows / 2
-            grids.append(Grid(name, title, values, shade, border, *corner))
-        return left + width
+            border = self._border if name.startswith("X") else np.zeros(values.shape, bool)
+            left, top = self.right + (width - columns) / 2, middle - rows / 2
+            self.grids.append(Grid(name, title, values, shade, border, left, top))
+        self.right += width
 
-    def sign(left, text, ys):
-        marks.extend(Mark(text, left + 0.8, y) for y in ys)
-        return left + 1.6
+    def add_sign(self, text: str, ys: Iterable[float]) -> None:
+        """Place a sign at each height."""
+        self.marks += [Mark(text, self.right + SIGN_WIDTH / 2, y) for y in ys]
+        self.right += SIGN_WIDTH
 
-    x = column(0, ((f"X.{c}", f"X[{c}]", sums.padded[c], window, seen, y) for c, y in ys.items()))
-    x = sign(x, "∗", ys.values())
-    for p in range(c_o):
-        x = column(
-            x + 0.5 * (p > 0),
-            (
-                (
-                    f"K.{p}.{c}",
-                    sums.kernel_name(p, c),
-                    sums.kernel[p, c],
-                    p in shades,
-                    shades.get(p),
-                    y,
-                )
-                for c, y in ys.items()
-            ),
-        )
-    if alone and c_i > 1:
-        left = sign(x, "=", ys.values())
-        x = column(
-            left,
-            (
-                (f"P.{c}", f"X[{c}] ∗ {sums.kernel_name(o, c)}", sums.parts[o, c], target, shade, y)
-                for c, y in ys.items()
-            ),
-        )
-        marks.extend(Mark("+", (left + x) / 2, y + pitch / 2) for y in list(ys.values())[:-1])
-    x = sign(x, "=", [middle])
-    centre = o if alone else (c_o - 1) / 2  # the output channel that stands in the middle
-    column(
-        x,
-        (
-            (
-                f"Y.{p}",
-                sums.output_name(p),
-                sums.output[p],
-                target & (p in shades),
-                shades.get(p),
-                middle + (centre - p) * (target.shape[0] + 1.2),
-            )
-            for p in range(c_o)
-        ),
-    )
-    return grids, marks
+
+def _lay_out(sums: Sums, position: int, shades: Dict[int, str]) -> _Layout:
+    """Lay out X ∗ K = Y and, if only one output channel is shown, its parts before Y."""
+    c_o, c_i = sums.kernel.shape[:2]
+    pitch = sums.border.shape[0] + ROW_GAP
+    middles = {c: row * pitch for row, c in enumerate(sums.order)}
+    rows = list(middles.values())
+    alone = list(shades)[0] if len(shades) == 1 else None
+
+    layout = _Layout(sums.border)
+    layout.add_column(_inputs(sums, position, shades, middles))
+    layout.add_sign("∗", rows)
+    for o in range(c_o):
+        if o > 0:
+            layout.right += KERNEL_GAP
+        layout.add_column(_kernels(sums, o, shades.get(o), middles))
+    if alone is not None and c_i > 1:
+        layout.add_sign("=", rows)
+        left = layout.right
+        layout.add_column(_parts(sums, position, alone, shades[alone], middles))
+        center = (left + layout.right) / 2
+        layout.marks += [Mark("+", center, y + pitch / 2) for y in rows[:-1]]
+    layout.add_sign("=", [float(np.mean(rows))])
+    in_the_middle = (c_o - 1) / 2 if alone is None else alone
+    layout.add_column(_outputs(sums, position, shades, float(np.mean(rows)), in_the_middle))
+    return layout
+
+
+def _inputs(
+    sums: Sums, position: int, shades: Dict[int, str], middles: Dict[int, float]
+) -> Iterable[_Plane]:
+    color = SHARED if len(shades) > 1 else next(iter(shades.values()))
+    shade = _shade(sums.border.shape, sums.windows[position], color)
+    for c, middle in middles.items():
+        yield _Plane(f"X.{c}", f"X[{c}]", sums.padded[c], shade, middle)
+
+
+def _kernels(
+    sums: Sums, o: int, color: Optional[str], middles: Dict[int, float]
+) -> Iterable[_Plane]:
+    for c, middle in middles.items():
+        values = sums.kernel[o, c]
+        shade = _shade(values.shape, slice(None), color)
+        yield _Plane(f"K.{o}.{c}", sums.kernel_name(o, c), values, shade, middle)
+
+
+def _parts(
+    sums: Sums, position: int, o: int, color: str, middles: Dict[int, float]
+) -> Iterable[_Plane]:
+    shade = _shade(sums.output.shape[1:], position, color)
+    for c, middle in middles.items():
+        title = f"X[{c}] ∗ {sums.kernel_name(o, c)}"
+        yield _Plane(f"P.{c}", title, sums.parts[o, c], shade, middle)
+
+
+def _outputs(
+    sums: Sums, position: int, shades: Dict[int, str], middle: float, in_the_middle: float
+) -> Iterable[_Plane]:
+    """The output planes; channel `in_the_middle` is level with the middle of the figure."""
+    pitch = sums.output.shape[1] + OUTPUT_GAP
+    for o, values in enumerate(sums.output):
+        shade = _shade(values.shape, position, shades.get(o))
+        y = middle + (in_the_middle - o) * pitch
+        yield _Plane(f"Y.{o}", sums.output_name(o), values, shade, y)
+
+
+def _shade(shape: Any, positions: Any, color: Optional[str]) -> np.ndarray:
+    """An array of a plane's shape that has a color at some positions and None elsewhere."""
+    shade = np.full(shape, None, dtype=object)
+    shade.flat[positions] = color
+    return shade

@@ -1,88 +1,142 @@
-"""Grids of numbers, signs and sums on one sheet, as matplotlib draws them and as a file.
+"""Grids of numbers, signs and captions on one sheet, drawn by matplotlib and written to a file.
 
-Lengths are in cells of a grid, counted from the left and from the top.
+Lengths are in cells of a grid. They are measured from the left and from the top.
 """
 
 import io
 import re
-from collections import namedtuple
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .._files import write
-from .sums import number
+from .._paths import write
+from .sums import format_number
 
 SUFFIXES = (".svg", ".png")
-# The same file at every run; its text is text, in any font without serifs.
-METADATA = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}
+# Without a date or a version, every run writes the same file. An SVG holds its text as text, in any
+# sans-serif font.
+METADATA: Dict[str, Dict[str, Optional[str]]] = {
+    ".svg": {"Date": None, "Creator": None},
+    ".png": {"Software": None},
+}
 STYLE = {"font.sans-serif": ["DejaVu Sans"], "svg.fonttype": "none", "svg.hashsalt": "mxconv"}
 
-CELL = 0.45  # inches; more where the numbers are longer
+CELL = 0.45  # inches; more if the numbers are longer
 FONT = 11  # points
 INK, LINE, PALE = "#1a1a1a", "#555555", "#f1f1f1"
-CENTRED = dict(ha="center", va="center", color=INK)
-
-# A plane with its left upper corner; values, shade (a colour or None) and border (whether a cell is
-# padding) are arrays of its shape. A shaded number is the SVG's element NAME.ROW.COLUMN.
-Grid = namedtuple("Grid", "name title values shade border left top")
-Mark = namedtuple("Mark", "text x y")
+CENTERED = dict(ha="center", va="center", color=INK)
 
 
-def paint(grids, marks, captions, path):
-    """Draw grids, signs and, below them, sums of text and colour; write it if there is a path.
+class Grid(NamedTuple):
+    """A plane of numbers. In an SVG, a shaded number is the element NAME.ROW.COLUMN."""
+
+    name: str
+    title: str
+    values: np.ndarray
+    shade: np.ndarray  # for each cell, a color or None
+    border: np.ndarray  # for each cell, whether it is padding
+    left: float
+    top: float
+
+
+class Mark(NamedTuple):
+    """A sign between grids, and its center."""
+
+    text: str
+    x: float
+    y: float
+
+
+class Caption(NamedTuple):
+    """A sum below the grids, and its background color."""
+
+    text: str
+    shade: str
+
+
+class Sheet(NamedTuple):
+    """The measures of a sheet."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    cell: float  # the size of a cell, in inches
+    grids_right: float  # where the grids end
+    grids_bottom: float
+    caption_lines: List[List[str]]
+    caption_heights: List[float]
+
+
+def paint(
+    grids: Sequence[Grid],
+    marks: Sequence[Mark],
+    captions: Sequence[Caption],
+    path: Optional[Path],
+) -> Any:
+    """Draw grids, signs and captions, and write the figure if there is a path.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    matplotlib, Figure, Rectangle = _matplotlib()
-    longest = max(len(number(value)) for grid in grids for value in grid.values.flat)
-    cell = max(CELL, 0.09 * longest + 0.18)
-    scale = CELL / cell  # titles and sums keep their size where cells are larger
-    right = max(grid.left + grid.values.shape[1] for grid in grids)
-    margin = 0.5 + max(0, 13 * scale - right) / 2  # room for the sum, too
-    top = min(grid.top for grid in grids) - 0.9
-    bottom = max(grid.top + grid.values.shape[0] for grid in grids)
-    width = (right + 2 * margin - 1) / (0.27 * scale)
-    sums = [(_lines(text, width), shade) for text, shade in captions]
-    heights = [(0.5 * len(lines) + 0.6) * scale for lines, _ in sums]
-    edges = dict(xlim=(-margin, right + margin), ylim=(bottom + 1 + sum(heights), top))
-    size = [abs(end - start) * cell for start, end in edges.values()]
-
+    matplotlib, Figure, Rectangle = _import_matplotlib()
+    sheet = _measure(grids, captions)
+    size = [(sheet.right - sheet.left) * sheet.cell, (sheet.bottom - sheet.top) * sheet.cell]
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         figure = Figure(figsize=size, dpi=150)
-        axes = figure.add_axes([0, 0, 1, 1], **edges)
+        limits = dict(xlim=(sheet.left, sheet.right), ylim=(sheet.bottom, sheet.top))
+        axes = figure.add_axes([0, 0, 1, 1], **limits)
         axes.set_axis_off()
         for grid in grids:
             _paint_grid(axes, Rectangle, grid)
         for text, x, y in marks:
-            axes.text(x, y, text, fontsize=FONT + 6, **CENTRED)
-        y = bottom + 0.7
-        for n, ((lines, shade), height) in enumerate(zip(sums, heights)):
-            axes.text(
-                right / 2,
-                y + height / 2,
-                "\n".join(lines),
-                gid=f"sum.{n}",
-                fontsize=FONT + 1,
-                linespacing=1.5,
-                bbox=dict(facecolor=shade, edgecolor="none", pad=5),
-                **CENTRED,
-            )
-            y += height
+            axes.text(x, y, text, fontsize=FONT + 6, **CENTERED)
+        _paint_captions(axes, captions, sheet)
         if path is not None:
-            picture = io.BytesIO()
-            suffix = path.suffix.lower()
-            figure.savefig(picture, format=suffix[1:], metadata=METADATA[suffix])
-            write(path, picture.getvalue())
+            _save(figure, path)
     return figure
 
 
-def _paint_grid(axes, Rectangle, grid):
+def _measure(grids: Sequence[Grid], captions: Sequence[Caption]) -> Sheet:
+    longest = max(len(format_number(value)) for grid in grids for value in grid.values.flat)
+    cell = max(CELL, 0.09 * longest + 0.18)
+    scale = CELL / cell  # captions keep their size in inches, so they take fewer larger cells
+    right = max(grid.left + grid.values.shape[1] for grid in grids)
+    bottom = max(grid.top + grid.values.shape[0] for grid in grids)
+    margin = 0.5 + max(0, 13 * scale - right) / 2  # makes room for the captions, too
+    width = (right + 2 * margin - 1) / (0.27 * scale)  # of a caption, in characters
+    lines = [_break_lines(caption.text, width) for caption in captions]
+    heights = [(0.5 * len(texts) + 0.6) * scale for texts in lines]
+    return Sheet(
+        left=-margin,
+        right=right + margin,
+        top=min(grid.top for grid in grids) - 0.9,
+        bottom=bottom + 1 + sum(heights),
+        cell=cell,
+        grids_right=right,
+        grids_bottom=bottom,
+        caption_lines=lines,
+        caption_heights=heights,
+    )
+
+
+def _break_lines(text: str, width: float) -> List[str]:
+    """A sum, broken after "+" signs into lines of at most `width` characters where possible."""
+    lines = [""]
+    for term in re.findall(r"[^+]+\+?", text):
+        if lines[-1] and len(lines[-1] + term) > width:
+            lines.append("")
+        lines[-1] += term
+    return lines
+
+
+def _paint_grid(axes: Any, Rectangle: Any, grid: Grid) -> None:
     middle = grid.left + grid.values.shape[1] / 2
-    axes.text(middle, grid.top - 0.35, grid.title, fontsize=FONT - 1, **CENTRED)
+    axes.text(middle, grid.top - 0.35, grid.title, fontsize=FONT - 1, **CENTERED)
     for (i, j), value in np.ndenumerate(grid.values):
         x, y, shade, padding = grid.left + j, grid.top + i, grid.shade[i, j], grid.border[i, j]
         axes.add_patch(
@@ -99,31 +153,47 @@ def _paint_grid(axes, Rectangle, grid):
         axes.text(
             x + 0.5,
             y + 0.5,
-            number(value),
+            format_number(value),
             gid=f"{grid.name}.{i}.{j}" if shade else None,
             fontsize=FONT,
             zorder=3,
-            **CENTRED,
+            **CENTERED,
         )
 
 
-def _lines(text, width):
-    """A sum broken after some "+" into lines of at most `width` characters, where that can be."""
-    lines = [""]
-    for term in re.findall(r"[^+]+\+?", text):
-        if lines[-1] and len(lines[-1] + term) > width:
-            lines.append("")
-        lines[-1] += term
-    return lines
+def _paint_captions(axes: Any, captions: Sequence[Caption], sheet: Sheet) -> None:
+    y = sheet.grids_bottom + 0.7
+    for n, (caption, lines, height) in enumerate(
+        zip(captions, sheet.caption_lines, sheet.caption_heights)
+    ):
+        axes.text(
+            sheet.grids_right / 2,
+            y + height / 2,
+            "\n".join(lines),
+            gid=f"sum.{n}",
+            fontsize=FONT + 1,
+            linespacing=1.5,
+            bbox=dict(facecolor=caption.shade, edgecolor="none", pad=5),
+            **CENTERED,
+        )
+        y += height
 
 
-def _matplotlib():
+def _save(figure: Any, path: Path) -> None:
+    picture = io.BytesIO()
+    suffix = path.suffix.lower()
+    figure.savefig(picture, format=suffix[1:], metadata=METADATA[suffix])
+    write(path, picture.getvalue())
+
+
+def _import_matplotlib() -> Tuple[Any, Any, Any]:
     try:
         import matplotlib
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
     except ImportError as error:
         raise ImportError(
-            "the figures of mxconv.draw need matplotlib: pip install 'mxconv[plot]'"
+            "mxconv.draw.multi_in and one_by_one need matplotlib: run  "
+            'python -m pip install "mxconv[plot]"'
         ) from error
     return matplotlib, Figure, Rectangle

@@ -1,34 +1,44 @@
-"""A page on which every sum can be clicked: the numbers from mxconv, the rest in page.html."""
+"""An interactive page that spells out every sum: numbers from here, all else from page.html."""
 
 import html
 import json
 import pkgutil
+from pathlib import Path
 from string import Template
+from typing import Any, Dict
 
 import numpy as np
 
-from .._files import writable, write
-from .sums import Limits, compute, number
+from .._paths import writable, write
+from .sums import Limits, Sums, compute_sums, format_number
 
 LIMITS = Limits(across=16, channels=8, products=100)
 TITLE = "Multiple input and output channels"
 
 
-def page(X, K, path, strides=1, padding=0, dilation=1, title=TITLE):
-    """Write one HTML file that shows X, K and their cross-correlation, and spells out each sum.
+def page(
+    X: Any,
+    K: Any,
+    path: Any,
+    strides: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    title: str = TITLE,
+) -> Path:
+    """Write an HTML page that shows X, K and their cross-correlation, and spells out each sum.
 
-    A reader chooses an output element, by pointer, touch or keyboard, or plays them all: the
-    elements it is computed from light up, and the sum stands below as the book writes it. The file
-    holds all it needs, and asks no network for anything.
+    Readers select an output element with the pointer, by touch or with the keyboard, or play all of
+    them in turn. The elements it is computed from light up, and its sum appears below as the book
+    writes it. The file is self-contained and never uses the network.
 
     Parameters
     ----------
     X : NDArray of shape (c_i, h, w)
     K : NDArray of shape (c_i, k_h, k_w) or (c_o, c_i, k_h, k_w)
     path : str or Path
-        The file to write, .html; an older one is replaced all at once.
+        The file to write, ending in '.html'. It is replaced atomically.
     strides, padding, dilation : int or pair of int
-        As in `MultiChannelConv2D`; the cells of the padding are dashed.
+        As in `MultiChannelConv2D`. Cells of the padding are dashed.
     title : str
         The heading, as plain text.
 
@@ -40,22 +50,34 @@ def page(X, K, path, strides=1, padding=0, dilation=1, title=TITLE):
     Raises
     ------
     ValueError
-        Wrong ranks or channels; more than 16 rows or columns with their padding, 8 input or output
-        channels or 100 products in a sum; a path that isn't to an .html in a directory that exists.
+        If the ranks or channels are wrong; if there are more than 16 rows or columns with padding,
+        8 input or output channels, or 100 products in a sum; or if the path isn't to an .html file
+        in an existing directory.
     TypeError
-        Arguments of a wrong type.
+        If an argument has the wrong type.
+
+    See Also
+    --------
+    multi_in, one_by_one : The chapter's figures, as SVG or PNG.
+
+    Examples
+    --------
+    >>> X, K = nd.arange(18).reshape((2, 3, 3)), nd.arange(8).reshape((2, 2, 2))
+    >>> print(page(X, K, "page.html", padding=1))
+    page.html
     """
     path = writable(path, (".html", ".htm"))
     if not isinstance(title, str):
         raise TypeError(f"title has the wrong type: expected a str, received title={title!r}")
-    sums = compute(X, K, strides, padding, dilation, LIMITS)
+    sums = compute_sums(X, K, strides, padding, dilation, LIMITS)
     shape = sums.output.shape if sums.stacked else sums.output.shape[1:]
     summary = [f"X {X.shape} ∗ K {K.shape} = Y {shape}"]
     settings = (("strides", strides, 1), ("padding", padding, 0), ("dilation", dilation, 1))
     summary += [f"{name} {value}" for name, value, default in settings if value != default]
     summary += ["dashed cells are padding"] * bool(sums.border.any())
-    template = Template(pkgutil.get_data(__package__, "page.html").decode("utf-8"))
-    text = template.substitute(
+    template = pkgutil.get_data(__package__, "page.html")
+    assert template is not None  # as it is for loaders that can't read data files
+    text = Template(template.decode("utf-8")).substitute(
         title=html.escape(title),
         summary=html.escape("; ".join(summary)),
         data=json.dumps(_data(sums), ensure_ascii=False),
@@ -64,23 +86,23 @@ def page(X, K, path, strides=1, padding=0, dilation=1, title=TITLE):
     return path
 
 
-def _data(sums):
-    """What the page shows: numbers as text, positions in planes counted row by row."""
+def _data(sums: Sums) -> Dict[str, Any]:
+    """What the page shows, with numbers as text; positions count a plane's cells row by row."""
     outputs = [
         dict(
             _plane(sums.output_name(o), plane),
             kernels=[_plane(sums.kernel_name(o, c), sums.kernel[o, c]) for c in sums.order],
-            sums=[sums.written(o, position) for position in range(plane.size)],
+            sums=[sums.spell_out(o, position) for position in range(plane.size)],
         )
         for o, plane in enumerate(sums.output)
     ]
     return {
         "inputs": [_plane(f"X[{c}]", sums.padded[c]) for c in sums.order],
-        "border": np.flatnonzero(sums.border).tolist(),  # the padding
-        "windows": sums.windows.tolist(),  # per output element, what it sees of each input
+        "border": np.flatnonzero(sums.border).tolist(),  # the positions of the padding
+        "windows": sums.windows.tolist(),  # for each output element, those in its window
         "outputs": outputs,
     }
 
 
-def _plane(name, values):
-    return {"name": name, "rows": [[number(value) for value in row] for row in values]}
+def _plane(name: str, values: np.ndarray) -> Dict[str, Any]:
+    return {"name": name, "rows": [[format_number(value) for value in row] for row in values]}

@@ -1,0 +1,45 @@
+"""Paths of files to write: checked before any work is done, and written atomically."""
+
+import os
+from pathlib import Path
+from threading import get_ident
+from typing import Any, Sequence
+
+from . import _checks
+
+
+def as_path(path: Any) -> Path:
+    """Return `path` as a `Path`; raise a TypeError unless it is a string or a path."""
+    return Path(_checks.instance("path", path, (str, os.PathLike), "a str or Path"))
+
+
+def writable(path: Any, suffixes: Sequence[str]) -> Path:
+    """Return `path` as a `Path`, which must have one of these suffixes and an existing directory.
+
+    Raises
+    ------
+    TypeError
+        `path` is neither a string nor a path.
+    ValueError
+        Another suffix, a missing directory, or the path of a directory.
+    """
+    path, received = as_path(path), f"received path={path!r}"
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"expected a path that ends in {' or '.join(suffixes)}, {received}")
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no directory {str(path.parent)!r} to write to, {received}")
+    if path.is_dir():
+        raise ValueError(f"expected the path of a file, not of a directory, {received}")
+    return path
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file atomically: a reader sees the old file or the new one, never a part of it."""
+    path = path.resolve()  # through a link, which stays one
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

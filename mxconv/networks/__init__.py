@@ -1,0 +1,1 @@
+"""Whole networks: converting, changing, tracing, and reading them operator by operator."""

@@ -1,0 +1,84 @@
+"""What a network makes of Symbols: its graph, in which our layers are MXNet's own operator."""
+
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple, Type, Union
+
+from mxnet import sym
+from mxnet.gluon import Block
+from mxnet.util import is_np_array
+
+from .traversal import mxconv_layers
+
+
+@contextmanager
+def force_native(net: Block) -> Iterator[None]:
+    """Run and trace every layer as MXNet's operator instead of its algorithm's steps."""
+    layers = mxconv_layers(net)
+    try:
+        for layer in layers:
+            layer.native_only = True
+        yield
+    finally:
+        for layer in layers:
+            del layer.native_only
+
+
+def trace_symbol(net: Block, call: Callable[..., Any], shapes: Sequence[Any]) -> Any:
+    """Return what `call`, the network or its `forward`, makes of Symbols, as one Symbol.
+
+    Layers appear in it as the operator `Convolution`.
+
+    Parameters
+    ----------
+    net : gluon.Block
+        The network.
+    call : callable
+        What to call.
+    shapes : tuple
+        The shapes of its arguments, from `_checks.input_shapes`. The Symbols get the names of
+        `named_shapes`.
+
+    Raises
+    ------
+    TypeError
+        If Symbols can't pass through the network.
+    """
+    names = iter(named_shapes(shapes))
+
+    def symbols(shapes: Any) -> Any:
+        if isinstance(shapes, list):
+            return [symbols(item) for item in shapes]
+        data = sym.var(next(names))
+        return data.as_np_ndarray() if is_np_array() else data
+
+    with force_native(net):
+        try:
+            outputs = call(*symbols(list(shapes)))
+            return sym.Group([output.as_nd_ndarray() for output in flatten(outputs)])
+        except Exception as error:  # anything that a block raises when it expected an array
+            inputs = "one input" if len(shapes) == 1 else f"{len(shapes)} inputs"
+            given = shapes[0] if len(shapes) == 1 else shapes
+            raise TypeError(
+                f"expected a network with {inputs} that can be hybridized, received a "
+                f"{type(net).__name__} that fails on a Symbol: {error}, for input_shape={given}"
+            ) from error
+
+
+def named_shapes(shapes: Sequence[Any]) -> Dict[str, Tuple[int, ...]]:
+    """Return the shapes of a network's inputs by the names that Gluon gives these.
+
+    The name is 'data', or 'data0', 'data1' and so on if there are several inputs.
+    """
+    leaves = flatten(list(shapes), kinds=list)
+    if len(leaves) == 1:
+        return {"data": leaves[0]}
+    return {f"data{i}": shape for i, shape in enumerate(leaves)}
+
+
+def flatten(
+    items: Any, kinds: Union[Type[Any], Tuple[Type[Any], ...]] = (list, tuple)
+) -> List[Any]:
+    """Return the items of nested lists and tuples in order."""
+    if isinstance(items, kinds):
+        return [item for part in items for item in flatten(part, kinds)]
+    return [items]
