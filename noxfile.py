@@ -21,6 +21,7 @@ def tests(session, numpy):
 
     They want newer ones.
     """
+    session.install("pip>=23.1")  # see tools/install
     if numpy == "oldest":
         session.install("--editable", ".[test-plain]", f"numpy=={OLDEST[session.python]}")
     else:
