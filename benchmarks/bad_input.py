@@ -1,14 +1,13 @@
-"""What becomes of wrong arguments and wrong arrays: of `nn.Conv2D`, the layer, and the functions.
+"""How `nn.Conv2D`, the layer, and the functions respond to invalid arguments and arrays.
 
-Cases run in child processes, with a bound on memory and time. After a case that doesn't end in a
-clear error the next ones get a process of their own, so that nothing it leaves behind, be it dead,
-hanging or alive, disturbs them.
+Cases run in child processes with limited memory and time. A case that doesn't end in a clear error
+is the last one in its process, since it may leave that process dead, hanging, or in a bad state.
 
-An error is clear if it is a ValueError or a TypeError, is raised by the line with the mistake,
-names the argument or says what was expected, and gives the value: its repr or that of a wrong item,
-its type, or of an array the shape, dtype or context. Any other error of that line is an "other
-error". It is a "late error" if a line after that raises it: `initialize()`, a call with a right
-input, or reading the result.
+A clear error is a ValueError or a TypeError raised by the invalid call itself. It names the
+argument or says what was expected, and it gives the value: its repr, that of an invalid item, its
+type, or the shape, dtype or context of an array. Any other error raised by that call is an "other
+error". A "late error" is raised by a later line: `initialize()`, a call with a valid input, or
+reading the result.
 """
 
 import argparse
@@ -21,9 +20,8 @@ import signal
 import tempfile
 from collections import Counter
 
-import mxconv
-import wrong_values
-from wrong_values import GROUPS, LAYERS, can_run, cases, ones, start
+from mxconv import dtypes
+from wrong_values import GROUPS, can_run, cases, namespace, ones, start
 
 import numpy as np
 from mxnet import nd
@@ -32,16 +30,18 @@ from tqdm import tqdm
 
 CLEAR = "clear error"
 OUTCOMES = (CLEAR, "other error", "late error", "accepted", "death", "hang")
+VOID = "void"  # no outcome: the case itself can't be evaluated
 SECONDS = 30  # until a case counts as hanging
-MEMORY = 8 * 2**30  # bytes of address space, so that no case takes the machine's
+MEMORY = 8 * 2**30  # bytes of address space, so that no case exhausts the machine's memory
 LEGEND = """\
-A case is a wrong value in an otherwise right call. A clear error is a ValueError or TypeError of
-that call with the value and what was expected; a late error comes only after it."""
+A case is one invalid value in an otherwise valid call. A clear error is a ValueError or TypeError
+that the call itself raises, with the value and what was expected; a late error comes after the
+call."""
 
 
-def attempt(case, layer):
-    """A case run to its end: the outcome, and the error's or the result's text."""
-    names = dict(vars(wrong_values), Layer=LAYERS[layer], X=ones(1, 4, 9, 9), Y=ones(1, 9, 9, 4))
+def attempt(case, tested):
+    """Run a case: its outcome, and the text of its error or result."""
+    names = namespace(tested)
     names["bad"] = bad = eval(case.value, names)
     try:
         result = eval(case.template.format("bad"), names)
@@ -56,8 +56,8 @@ def attempt(case, layer):
 
 
 def says(message, argument, value):
-    """Whether a message names the argument, or what was expected, and gives the value."""
-    if argument == "argument":  # one too many, too few or unknown, which Python reports by itself
+    """Whether a message gives the value and names the argument or says what was expected."""
+    if argument == "argument":  # one too many, too few or unknown: Python's own error
         return "argument" in message
     named = any(word in message for word in (argument, "expected", "received"))
     texts = (re.escape(text) for text in shown(value))
@@ -65,10 +65,10 @@ def says(message, argument, value):
 
 
 def shown(value):
-    """Texts of which a message that gives the value holds one."""
+    """Texts for a value, one of which has to be in a message."""
     texts = [type(value).__name__, repr(value)]
     if isinstance(value, (nd.NDArray, np.ndarray)):
-        texts += [str(value.shape), mxconv.dtypes.name_of(value.dtype)]
+        texts += [str(value.shape), dtypes.name_of(value.dtype)]
         texts += [str(value.context)] if isinstance(value, nd.NDArray) else []
         return texts
     if isinstance(value, (tuple, list, set, dict)):
@@ -77,7 +77,7 @@ def shown(value):
 
 
 def use(result):
-    """Do with a result what comes next: initialize and call a layer, read an array."""
+    """Use a result as a program would: initialize and call a layer, read an array."""
     if isinstance(result, Block):
         start(result)
         result = result(ones(1, 4, 9, 9))
@@ -87,57 +87,69 @@ def use(result):
     nd.waitall()
 
 
-def run(cases, layer):
-    """Yield the outcome and the text of each case, from as many processes as that takes."""
+def run(cases, tested):
+    """Yield the outcome and text of each case, starting as many processes as needed."""
     with tempfile.TemporaryDirectory() as directory:
         while cases:
-            ends = in_a_child(cases, layer, directory)
-            yield from ends
-            cases = cases[len(ends) :]
+            outcomes = run_in_child(cases, tested, directory)
+            yield from outcomes
+            cases = cases[len(outcomes) :]
 
 
-def in_a_child(cases, layer, directory):
+def run_in_child(cases, tested, directory):
     """The outcomes and texts of cases in one process, up to the first without a clear error."""
     out, into = os.pipe()
     child = os.fork()
     if not child:
         confine(directory)
-        for case in cases:
-            try:
-                outcome, text = attempt(case, layer)
-            except BaseException as error:
-                outcome, text = "void", f"{case.id}: {error!r}"
-            os.write(into, json.dumps([outcome, text[:2000]]).encode() + b"\n")
-            if outcome != CLEAR:
-                break
+        attempt_all(cases, tested, into)
         os._exit(0)
     os.close(into)
-    answers, hangs = b"", False
-    while answers.count(b"\n") < len(cases):
-        hangs = not select.select([out], [], [], SECONDS)[0]
-        answer = b"" if hangs else os.read(out, 65536)
-        if not answer:
-            break
-        answers += answer
+    lines, hangs = read_lines(out, len(cases))
     if hangs:
         os.kill(child, signal.SIGKILL)
     os.close(out)
     status = os.waitpid(child, 0)[1]
-    ends = [tuple(json.loads(line)) for line in answers.splitlines()]
-    for outcome, text in ends:
-        if outcome == "void":
+    outcomes = [tuple(json.loads(line)) for line in lines]
+    for outcome, text in outcomes:
+        if outcome == VOID:
             raise RuntimeError(f"the table is wrong, {text}")
     if hangs:
-        ends.append(("hang", f"no end after {SECONDS} seconds"))
-    elif len(ends) < len(cases) and (not ends or ends[-1][0] == CLEAR):
+        outcomes.append(("hang", f"not finished after {SECONDS} seconds"))
+    elif len(outcomes) < len(cases) and (not outcomes or outcomes[-1][0] == CLEAR):
         killed = os.WIFSIGNALED(status)
         name = signal.Signals(os.WTERMSIG(status)).name if killed else f"exit status {status >> 8}"
-        ends.append(("death", name))
-    return ends
+        outcomes.append(("death", name))
+    return outcomes
+
+
+def attempt_all(cases, tested, into):
+    """Write a line of JSON for each case, up to the first without a clear error."""
+    for case in cases:
+        try:
+            outcome, text = attempt(case, tested)
+        except BaseException as error:
+            outcome, text = VOID, f"{case.id}: {error!r}"
+        os.write(into, json.dumps([outcome, text[:2000]]).encode() + b"\n")
+        if outcome != CLEAR:
+            break
+
+
+def read_lines(out, number):
+    """Up to so many lines from a pipe, and whether its writer hangs."""
+    text = b""
+    while text.count(b"\n") < number:
+        if not select.select([out], [], [], SECONDS)[0]:
+            return text.splitlines(), True
+        part = os.read(out, 65536)
+        if not part:
+            break
+        text += part
+    return text.splitlines(), False
 
 
 def confine(directory):
-    """Bound the process's memory, have it work in a directory, and drop what MXNet writes."""
+    """Limit the memory of this process, move it to a directory, and discard MXNet's output."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     null = os.open(os.devnull, os.O_WRONLY)
@@ -145,49 +157,57 @@ def confine(directory):
     os.chdir(directory)
 
 
-def results(group, layer):
-    """The outcome and the text of each case of a group, by its id."""
+def results(group, tested):
+    """The outcome and text of each case of a group, by its id."""
     names = [case.id for case in cases(group)]
-    ends = tqdm(run(cases(group), layer), f"{layer}, {group}", len(names), disable=None)
-    return dict(zip(names, ends))
+    outcomes = tqdm(run(cases(group), tested), f"{tested}, {group}", len(names), disable=None)
+    return dict(zip(names, outcomes))
 
 
-def line(layer, group, outcomes):
-    """The row of the table for the outcomes of a group's cases."""
+def line(tested, group, outcomes):
+    """The table's row for the outcomes of the cases of a group."""
     counts = Counter(outcomes)
-    cells = [f"`{layer}`", group, len(outcomes), *(counts[name] for name in OUTCOMES)]
+    cells = [f"`{tested}`", group, len(outcomes), *(counts[name] for name in OUTCOMES)]
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def table(found):
-    """The table for the outcomes and texts of each layer and group."""
-    lines = [f"| | | cases | {' | '.join(OUTCOMES)} |", "|---|---|" + "---:|" * (1 + len(OUTCOMES))]
-    for (layer, group), ends in found.items():
-        lines.append(line(layer, group, [outcome for outcome, _ in ends.values()]))
+    """The table for the outcomes and texts of each group, by what was tested."""
+    titles = ("tested", "group", "cases", *OUTCOMES)
+    lines = [f"| {' | '.join(titles)} |", "|---|---|" + "---:|" * (1 + len(OUTCOMES))]
+    for (tested, group), outcomes in found.items():
+        lines.append(line(tested, group, [outcome for outcome, _ in outcomes.values()]))
     return "\n".join(lines)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layer", choices=LAYERS, action="append", help="one only (all)")
-    parser.add_argument("--group", choices=GROUPS, action="append", help="one only (all)")
-    parser.add_argument("--json", action="store_true", help="every outcome, in place of the table")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md too")
+    tested = list(dict.fromkeys(name for names, _ in GROUPS.values() for name in names))
+    only = dict(action="append", help="only this one; can be repeated (all)")
+    parser.add_argument("--tested", choices=tested, **only)
+    parser.add_argument("--group", choices=GROUPS, **only)
+    parser.add_argument(
+        "--json", action="store_true", help="print every outcome instead of the table"
+    )
+    parser.add_argument(
+        "--docs", action="store_true", help="also write the table into docs/bad-input.md"
+    )
     options = parser.parse_args()
     found = {
-        (layer, group): results(group, layer)
+        (name, group): results(group, name)
         for group in options.group or GROUPS
-        for layer in GROUPS[group][0]
-        if layer in (options.layer or LAYERS) and can_run(group)
+        for name in GROUPS[group][0]
+        if name in (options.tested or tested) and can_run(group)
     }
     if options.json:
-        print(json.dumps([[*key, ends] for key, ends in found.items()]))
+        print(json.dumps([[*key, outcomes] for key, outcomes in found.items()]))
         return
     print(table(found))
-    if options.readme:
-        from report import put_into_readme
+    if options.docs:
+        from report import ROOT, put_between_markers
 
-        put_into_readme("bad input", f"{table(found)}\n\n{LEGEND}")
+        text = f"{table(found)}\n\n{LEGEND}"
+        put_between_markers(ROOT / "docs" / "bad-input.md", "bad input", text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What checks and dispatch cost: a call of the layer on the chapter's arrays, beside `nn.Conv2D`'s.
+"""The cost of checks and dispatch: a call of the layer and of `nn.Conv2D` on the chapter's arrays.
 
-The figures are ratios of medians of calls in turn, on one core: more than 1 is quicker than
-`nn.Conv2D`.
+Each figure is a ratio of medians of calls that take turns, on one core: above 1, the layer is
+faster.
 """
 
 import argparse

@@ -1,18 +1,18 @@
-"""The convolutions that are measured: those of well-known networks, and those that need help."""
+"""The convolutions to measure: those of well-known networks, and kinds that are slow in MXNet."""
 
 from collections import namedtuple
 
-from mxconv import ConvGeometry, cost
+from mxconv import ConvGeometry, count_cost
 
 import mxnet as mx
 from mxnet.gluon import nn
 from mxnet.gluon.model_zoo import vision
 
-Case = namedtuple("Case", "group geometry size")  # size (h, w) of the input
+Case = namedtuple("Case", "group geometry size")  # size is (h, w) of the input
 
 
 def lenet():
-    """LeNet, for images of 28x28."""
+    """LeNet, for images of 28x28 pixels."""
     net = nn.HybridSequential(prefix="")
     net.add(
         nn.Conv2D(6, 5, padding=2, activation="sigmoid"),
@@ -27,7 +27,7 @@ def lenet():
 
 
 def segmentation():
-    """ResNet-18 with a head that tells two classes apart, pixel by pixel."""
+    """ResNet-18 with a head that separates two classes, pixel by pixel."""
     net = nn.HybridSequential(prefix="")
     net.add(vision.resnet18_v1(prefix="backbone_").features[:-1])
     net.add(nn.Conv2D(64, 1, activation="relu"))
@@ -36,7 +36,7 @@ def segmentation():
     return net
 
 
-NETWORKS = {  # name: its maker, and the shape of one image
+NETWORKS = {  # name: (function that makes the network, shape of one image)
     "LeNet": (lenet, (1, 28, 28)),
     "ResNet-50": (vision.resnet50_v1, (3, 224, 224)),
     "VGG-16": (vision.vgg16, (3, 224, 224)),
@@ -50,7 +50,7 @@ WHOLE = {
 
 
 def same(c_i, c_o, k, size, **rest):
-    """A convolution that keeps height and width, of a square input."""
+    """A convolution of a square input that keeps its height and width, and that input's size."""
     padding = rest.get("dilation", 1) * (k // 2)
     return ConvGeometry(c_o, k, padding=padding, in_channels=c_i, **rest), (size, size)
 
@@ -100,7 +100,7 @@ CHOSEN = {
 }
 GROUPS = (*CHOSEN, *NETWORKS)
 
-# On both sides of each line that mxconv/algorithms/rule.py draws; measured only if asked for.
+# On both sides of each threshold in mxconv/selection/rules/avx512.py; measured only on request.
 CHOSEN["the rule"] = [
     *(same(1, c_o, k, 64) for c_o, k in ((1, 5), (2, 7), (3, 7), (4, 9), (6, 11), (8, 11))),
     *(same(c, c, k, 64) for c, k in ((3, 5), (3, 7), (4, 7), (8, 5))),
@@ -127,7 +127,7 @@ CHOSEN["the rule"] = [
 
 
 def cases(groups=GROUPS):
-    """The cases of groups, each distinct convolution of a network once."""
+    """Yield the cases of groups; equal convolutions of a network are one case."""
     for group in groups:
         found = CHOSEN[group] if group in CHOSEN else _convolutions(*NETWORKS[group])
         yield from (Case(group, geometry, size) for geometry, size in dict.fromkeys(found))
@@ -136,13 +136,13 @@ def cases(groups=GROUPS):
 def _convolutions(make, image):
     net = make()
     net.initialize(mx.init.Zero())
-    for layer in cost(net, (1, *image)).layers:
+    for layer in count_cost(net, (1, *image)).layers:
         if layer.kind == "Conv2D":
             yield layer.cost.geometry, layer.cost.input_shape[2:]
 
 
 def short(geometry, size):
-    """A convolution in a few characters."""
+    """A convolution in a few characters, such as 64>128 3x3 @56 s2: 56 is the input's height."""
     k = "x".join(map(str, geometry.kernel_size))
     text = f"{geometry.in_channels}>{geometry.channels} {k} @{size[0]}"
     if geometry.strides != (1, 1):

@@ -1,9 +1,9 @@
-"""What it costs that the layer trains behind every concatenation, beside `nn.Conv2D`.
+"""The cost of training the layer after a concatenation, which `nn.Conv2D` can't always do.
 
-Two convolutions of 12 channels are concatenated, and one of 16 follows: `nn.Conv2D` can't train
-there, unless its input is copied by hand. The figures are ratios of medians of calls in turn, on
-one core: more than 1 is quicker than `nn.Conv2D`. Some lines have no concatenation: eager training
-has to look for one.
+The outputs of two convolutions with 12 channels each are concatenated, and a layer with 16 follows.
+`nn.Conv2D` can train there only if its input is copied by hand. Each figure is a ratio of medians
+of calls that take turns, on one core: above 1, the layer is faster. Some lines have no
+concatenation, since eager training has to look for one.
 """
 
 import argparse
@@ -21,7 +21,7 @@ STATIC = dict(static_alloc=True, static_shape=True)
 
 
 class Joined(gluon.HybridBlock):
-    """Two convolutions, their concatenation and a layer, which may get a copy of it."""
+    """Two convolutions, their concatenation, and a layer that gets it or a copy of it."""
 
     def __init__(self, kind, copied=False):
         super().__init__()
@@ -50,9 +50,8 @@ def compare(name, ours, theirs, size, mode, flags, seconds):
         if flags is not None:
             block.hybridize(**flags)
     times = in_turn(blocks, nd.random.normal(shape=(1, 3, size, size)), mode, seconds)
-    print(
-        f"{name}, {size}x{size}: " + "{:.2f} ± {:.2f}".format(*ratio(*times.values())), flush=True
-    )
+    figure, spread = ratio(*times.values())
+    print(f"{name}, {size}x{size}: {figure:.2f} ± {spread:.2f}", flush=True)
 
 
 def main():
@@ -65,9 +64,9 @@ def main():
     for size in (16, 64, 128):
         for mode in ("inference", "training"):
             by_hand = Joined(stock, copied=mode == "training")
-            name = f"{mode}, hybridized, beside nn.Conv2D" + " with a copy" * by_hand.copied
+            name = f"{mode}, hybridized, vs. nn.Conv2D" + " with a copy" * by_hand.copied
             compare(name, Joined(ours), by_hand, size, mode, STATIC, seconds)
-        name = "training, eager, beside nn.Conv2D with a copy"
+        name = "training, eager, vs. nn.Conv2D with a copy"
         compare(name, Joined(ours), Joined(stock, True), size, "training", None, seconds)
         name = "training, eager, no concatenation"
         compare(name, in_a_row(ours), in_a_row(stock), size, "training", None, seconds)

@@ -1,8 +1,7 @@
-"""How much faster the layer is than `nn.Conv2D`, on the machine that it runs on.
+"""The speed of the layer relative to `nn.Conv2D`, on this machine.
 
-Both are hybridized with static_alloc and static_shape, have the same parameters, and are timed in
-turn, call by call, on one core. The figures are ratios of medians; more than 1 is faster than
-`nn.Conv2D`.
+Both are hybridized with static_alloc and static_shape, have the same parameters, and take turns,
+call by call, on one core. Each figure is a ratio of medians: above 1, the layer is faster.
 """
 
 import argparse
@@ -16,10 +15,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import report
 from cases import CHOSEN, GROUPS, WHOLE, cases, short
-from mxconv import MultiChannelConv2D, convert, cost
-from mxconv.algorithms import ALGORITHMS, unsupported
-from mxconv.algorithms.rule import choose
-from mxconv.cpu import has_avx512
+from mxconv import MultiChannelConv2D, convert, count_cost
+from mxconv.algorithms import ALGORITHMS
+from mxconv.selection.rules import predict
 from timing import MODES, in_turn, on_one_core, ratio
 
 import mxnet as mx
@@ -30,6 +28,7 @@ from tqdm import tqdm
 
 STATIC = dict(static_alloc=True, static_shape=True)
 STOCK = "nn.Conv2D"
+CANDIDATES = "candidates"  # of each convolution, those that their records call worth timing
 
 
 def main():
@@ -38,7 +37,7 @@ def main():
     peak = peak_products()
     peer = Peer(options.torch) if options.torch else None
     rows = []
-    # A batch of the filters would keep nn.Conv2D busy for minutes.
+    # nn.Conv2D would take minutes for a batch of the filters.
     todo = [
         (n, case)
         for n in options.n
@@ -59,18 +58,18 @@ def main():
 
 
 def measure(case, n, algorithms, seconds, peak, peer):
-    """A row of figures for each algorithm that is for the case, with a batch of n."""
-    blocks = _blocks(case.geometry, algorithms)
+    """Yield a row of figures for each algorithm that supports a case, for a batch of n images."""
     x = nd.random.normal(shape=(n, case.geometry.in_channels, *case.size))
     x.attach_grad()
+    blocks = _blocks(case.geometry, _supported(algorithms, case.geometry, x))
     for block in blocks.values():
-        block(x).wait_to_read()  # 'auto' decides, and knows before the graph is traced
+        block(x).wait_to_read()  # 'auto' chooses here, before the graph is traced
         block.hybridize(**STATIC)
     times = {mode: in_turn(blocks, x, mode, seconds) for mode in MODES}
     theirs = peer.medians(case.geometry, x.shape, seconds) if peer else {}
-    products = cost(case.geometry, x.shape).forward.multiplications
+    products = count_cost(case.geometry, x.shape).forward.multiplications
     stock = blocks.pop(STOCK)
-    taken = choose(case.geometry, x.shape, x.dtype, has_avx512())
+    taken = predict(case.geometry, x.shape, x.dtype, x.context)
     for name, block in blocks.items():
         own = {mode: median(times[mode][name]) for mode in MODES}
         yield {
@@ -78,16 +77,18 @@ def measure(case, n, algorithms, seconds, peak, peer):
             "convolution": short(case.geometry, case.size),
             "n": n,
             "algorithm": block.chosen_algorithm,
-            "taken": name == taken,  # rather than 'auto' itself
+            "taken": name == taken,  # by 'auto'; false for the row of 'auto' itself
             **{mode: ratio(times[mode][name], times[mode][STOCK]) for mode in MODES},
             "peak": products / own["inference"] / peak,
-            "errors": _errors(block, stock, x, case.geometry) if _differs(block) else (),
+            "errors": _errors(block, stock, x, case.geometry)
+            if _runs_another_operator(block)
+            else (),
             "torch": {mode: seconds / own[mode] for mode, seconds in theirs.items()},
         }
 
 
 def measure_network(name, n, seconds):
-    """A row of figures for a whole network, as it is and with its convolutions converted."""
+    """A row of figures for a whole network, with stock and with converted convolutions."""
     make, image = WHOLE[name]
     blocks = {STOCK: make(), "auto": make()}
     convert(blocks["auto"])
@@ -103,7 +104,7 @@ def measure_network(name, n, seconds):
 
 
 def peak_products():
-    """The products per second of the fastest matrix product there is, of 1024 x 1024 elements."""
+    """Multiplications per second of MXNet's fastest matrix product, of 1024 x 1024 elements."""
     square = nd.random.normal(shape=(1024, 1024))
     product = nn.Dense(1024, use_bias=False, in_units=1024)
     product.initialize()
@@ -112,7 +113,7 @@ def peak_products():
 
 
 class Peer:
-    """PyTorch in a process of its own, with whatever Python has it."""
+    """PyTorch, in a process of its own that runs a Python with torch installed."""
 
     def __init__(self, python):
         script = os.path.join(os.path.dirname(__file__), "torch_peer.py")
@@ -121,7 +122,7 @@ class Peer:
         self.version = self._answer()
 
     def medians(self, geometry, shape, seconds):
-        """The median seconds of its faster layout, by mode."""
+        """The median seconds of the faster memory layout, by mode."""
         arguments = dict(
             in_channels=geometry.in_channels,
             out_channels=geometry.channels,
@@ -138,30 +139,42 @@ class Peer:
     def _answer(self):
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.process.args} has ended; has it torch?")
+            raise SystemExit(f"{self.process.args} has ended: is torch installed there?")
         return json.loads(line)
 
 
+def _supported(algorithms, geometry, x):
+    """Those of the algorithms that support a convolution of x, with `CANDIDATES` spelled out."""
+    supported = [name for name, record in ALGORITHMS.items() if not record.unsupported(geometry)]
+    worth_timing = [
+        name for name in supported if ALGORITHMS[name].worth_timing(geometry, x.shape, x.dtype)
+    ]
+    names = []
+    for name in algorithms:
+        names += worth_timing if name == CANDIDATES else [name]
+    return [name for name in names if name in ("auto", *supported)]
+
+
 def _blocks(geometry, algorithms):
-    """`nn.Conv2D`, and the layer by each algorithm that is for the geometry; equal parameters."""
+    """`nn.Conv2D`, and the layer with each of the algorithms, all with the same parameters."""
     arguments = asdict(geometry)
     del arguments["padding_mode"]
     blocks = {STOCK: nn.Conv2D(**arguments)}
     for name in algorithms:
-        if name == "auto" or not unsupported(name, geometry):
-            blocks[name] = MultiChannelConv2D(algorithm=name, **arguments)
+        blocks[name] = MultiChannelConv2D(algorithm=name, **arguments)
     for block in blocks.values():
         block.initialize(mx.init.Normal(0.1))
         block.weight.set_data(blocks[STOCK].weight.data())
     return blocks
 
 
-def _differs(block):
-    return block.chosen_algorithm not in ("direct", "blocked")  # which are the same operator
+def _runs_another_operator(block):
+    """Whether the block runs another operator than `nn.Conv2D`."""
+    return ALGORITHMS[block.chosen_algorithm].run is not ALGORITHMS["native"].run
 
 
 def _errors(block, stock, x, geometry):
-    """A block's errors over those of `nn.Conv2D`, both in norm: of y, dx and dweight."""
+    """The norms of a block's errors in y, dx and dweight, divided by those of `nn.Conv2D`."""
     exact = _blocks(geometry, ())[STOCK]
     exact.cast("float64")
     exact.weight.set_data(stock.weight.data())
@@ -186,14 +199,21 @@ def _arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     groups = dict.fromkeys((*GROUPS, *CHOSEN))
-    about = "of convolutions (all but 'the rule', which has those beside the lines that it draws)"
+    about = "of convolutions (all but 'the rule', those on both sides of its thresholds)"
     add("--groups", nargs="+", choices=groups, default=GROUPS, help=about)
-    add("--algorithms", nargs="+", choices=("auto", *ALGORITHMS), default=("auto",))
-    add("--networks", nargs="*", choices=WHOLE, default=tuple(WHOLE), help="whole ones (all)")
+    about = f"to measure; {CANDIDATES!r}: those worth timing for each convolution ('auto')"
+    add(
+        "--algorithms",
+        nargs="+",
+        choices=("auto", CANDIDATES, *ALGORITHMS),
+        default=("auto",),
+        help=about,
+    )
+    add("--networks", nargs="*", choices=WHOLE, default=tuple(WHOLE), help="whole networks (all)")
     add("--n", nargs="+", type=int, default=(1, 16), help="images in a batch (1 and 16)")
     add("--seconds", type=float, default=0.3, help="per figure, at least (%(default)s)")
-    add("--torch", metavar="PYTHON", help="a Python that has torch, to compare with")
-    add("--docs", action="store_true", help="write docs/benchmarks.md and the plot, with README.md")
+    add("--torch", metavar="PYTHON", help="a Python with torch installed, to compare with PyTorch")
+    add("--docs", action="store_true", help="update docs/benchmarks.md, the plot, and README.md")
     return parser.parse_args()
 
 

@@ -1,8 +1,8 @@
-"""What the settings of `mxconv.cpu` gain for `nn.Conv2D`, on the machine that it runs on.
+"""The speed-up that the settings of `mxconv.cpu` give `nn.Conv2D`, on this machine.
 
-Each figure compares processes with the setting and without it, started in turn, on one core: a
-ratio of medians, more than 1 is faster with it. Behind it the memory that a process holds after its
-calls, and the most that it held meanwhile, as medians, with the setting and without it.
+Processes with and without a setting run in turn, on one core. Each figure is a ratio of medians:
+above 1, the setting makes calls faster. The line after it gives the memory that a process holds
+after its calls, and the maximum that it held, as medians, with the setting and without it.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from mxnet.gluon import nn
 from tqdm import tqdm
 
 MODES = ("inference", "training")
-CASES = {  # setting: dtype, size and number of images, arguments
+CASES = {  # setting: (dtype, size and number of images, arguments of the layer)
     "keep_large_buffers": ("float32", 224, 16, dict(in_channels=3, channels=64)),
     "use_amx": (BFLOAT16, 56, 1, dict(in_channels=64, channels=64)),
 }
 
 
 def measure(options):
-    """Print the median seconds of a call, in a process that does nothing else, and its memory."""
+    """Print the median seconds of a call in this process, and the memory that it holds in MB."""
     dtype, size, n, arguments = CASES[options.measure]
     if options.on:
         getattr(cpu, options.measure)()
@@ -50,7 +50,7 @@ def measure(options):
 
 
 def compare(name, mode, rounds):
-    """Medians of what `measure` prints, without the setting and with it, in processes in turn."""
+    """Medians of what `measure` prints, without and with the setting, from processes in turn."""
     printed = {False: [], True: []}
     for _ in range(rounds):
         for on in printed:
@@ -62,9 +62,11 @@ def compare(name, mode, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="processes of a kind (%(default)s)")
-    parser.add_argument("--calls", type=int, default=7, help="in each process (%(default)s)")
-    parser.add_argument("--images", type=int, help="in a batch (that of each setting)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="processes with and without (%(default)s)"
+    )
+    parser.add_argument("--calls", type=int, default=7, help="calls in each process (%(default)s)")
+    parser.add_argument("--images", type=int, help="in a batch (depends on the setting)")
     parser.add_argument("--measure", choices=CASES, help=argparse.SUPPRESS)
     parser.add_argument("--mode", choices=MODES, help=argparse.SUPPRESS)
     parser.add_argument("--on", action="store_true", help=argparse.SUPPRESS)
@@ -82,7 +84,7 @@ def main():
         print(f"{name}: {setting}")
     for name, mode, without, with_it in figures:
         print(f"{name}, {mode}: {without[0] / with_it[0]:.2f}")
-        text = "  MB at the end and at most: {:.0f}, {:.0f}; without it {:.0f}, {:.0f}"
+        text = "  MB at the end and peak: {:.0f}, {:.0f}; without it {:.0f}, {:.0f}"
         print(text.format(*with_it[1:], *without[1:]))
 
 

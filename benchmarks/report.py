@@ -1,4 +1,4 @@
-"""What convolutions.py has measured: its tables, the means and minima, and the plot."""
+"""The report of convolutions.py: tables of its measurements, their summary, and the plot."""
 
 import re
 from dataclasses import dataclass
@@ -6,62 +6,76 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Optional
 
-from mxconv.tuning import machine
+from mxconv.selection.record import machine
 from timing import MODES
 
 ROOT = Path(__file__).resolve().parent.parent
-COLOURS = dict(zip(MODES, ("#1f6fb4", "#e0842c", "#3a8f4f")))
+COLORS = dict(zip(MODES, ("#1f6fb4", "#e0842c", "#3a8f4f")))
+HEADLINE = ("filters", "heads", "odd channels", "stems", "MobileNet-v2")  # groups, in README.md
 TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
 MEANING = """\
 Measured on {machine}, one core, float32.
 
-The figures are times of `nn.Conv2D` over the layer's: more than 1 is faster. ± is half the distance
-between the quartiles over single calls. `inference` waits for the output, `read` for an operator
-that reads it, `training` for a forward and a backward pass. `peak` is the share of MXNet's fastest
-matrix product, {gflops:.0f} GFLOP/s, that the layer reaches in inference. `errors` are the layer's
-errors relative to float64, of y, dx and dweight, over those of `nn.Conv2D`."""
-NOISE = """ With 'direct', and in
-training with 'blocked', both run the same operator. What differs there is noise:
-{:.2f} to {:.2f}, nine in ten of them {:.2f} to {:.2f}."""
+Each figure is the time of `nn.Conv2D` divided by the layer's: above 1, the layer is faster. ± is
+half the interquartile range over single calls. `inference` waits for the output, `read` also for an
+operator that reads it, `training` for a forward and a backward pass. `peak` is the layer's
+throughput in inference as a share of that of MXNet's fastest matrix product, {gflops:.0f} GFLOP/s.
+`errors` are the errors of y, dx and dweight relative to float64, divided by those of `nn.Conv2D`.
+The summary gives the geometric mean of each group and, in parentheses, its minimum."""
+NOISE = """
+With 'native', and in training with 'train_layout', both sides run the same operator. There the
+differences are noise: {:.2f} to {:.2f}, nine in ten of them {:.2f} to {:.2f}."""
 TAKEN = """
-`(auto)` is behind what 'auto' takes, where that isn't 'direct'."""
+`(auto)` marks the algorithm that 'auto' takes, where that isn't 'native'."""
 TORCH = """
-`torch` is the time of PyTorch {version}, in the faster of its two layouts and in a process of its
-own, over the layer's."""
+`torch` is the time of PyTorch {version}, in the faster of its two memory layouts and in a process
+of its own, divided by the layer's."""
 
 
 @dataclass
 class Report:
-    """Rows of convolutions and of whole networks."""
+    """Measurements of convolutions and of whole networks, as Markdown and as a plot.
+
+    Attributes
+    ----------
+    rows, networks : list of dict
+        A row for each convolution, batch size and algorithm, as `convolutions.measure` yields
+        them, and for each network and batch size, as `convolutions.measure_network` returns them.
+    peak : float
+        Multiplications per second of MXNet's fastest matrix product.
+    torch : None or str
+        The version of PyTorch, if it was measured too.
+    """
 
     rows: list
     networks: list
-    peak: float  # products per second
-    torch: Optional[str]  # its version
+    peak: float
+    torch: Optional[str]
 
     def __str__(self):
         parts = [self.meaning(), self.convolutions(), *[self.whole()] * bool(self.networks)]
         return "\n\n".join([*parts, self.summary()])
 
     def meaning(self):
-        """What the figures are, and where they were measured."""
-        text = MEANING.format(machine=machine(), gflops=2e-9 * self.peak) + self.noise()
+        """What the figures mean, and where they were measured."""
+        gflops = 2e-9 * self.peak  # a multiplication and an addition each
+        text = MEANING.format(machine=machine(), gflops=gflops) + self.noise()
         if any(row["taken"] for row in self.rows):
             text += TAKEN
         return text + TORCH.format(version=self.torch) if self.torch else text
 
     def noise(self):
-        """The figures where both sides are the same operator, if any: their range, and of 90 %."""
-        same = {"direct": MODES, "blocked": ["training"]}
+        """The range of the figures where both sides run the same operator, if there are any."""
+        same = {"native": MODES, "train_layout": ["training"]}
         found = sorted(row[mode][0] for row in self.rows for mode in same.get(row["algorithm"], ()))
         if not found:
             return ""
-        most = found[len(found) // 20 : len(found) - len(found) // 20]
-        return NOISE.format(found[0], found[-1], most[0], most[-1])
+        nine_in_ten = found[len(found) // 20 : len(found) - len(found) // 20]
+        return NOISE.format(found[0], found[-1], nine_in_ten[0], nine_in_ten[-1])
 
     def convolutions(self):
-        """A line per convolution, size of batch and algorithm."""
+        """A line for each convolution, batch size and algorithm."""
         titles = ("group", "convolution", "n", "algorithm", *MODES, "peak", "errors")
         lines = [
             (
@@ -77,7 +91,7 @@ class Report:
         return _markdown((*titles, *self._torch_titles()), lines)
 
     def whole(self):
-        """A line per network and size of batch."""
+        """A line for each network and batch size."""
         lines = [
             (net["network"], net["n"], *(_with_spread(*net[mode]) for mode in MODES))
             for net in self.networks
@@ -85,37 +99,47 @@ class Report:
         return _markdown(("whole network", "n", *MODES), lines)
 
     def summary(self):
-        """A line per group, of geometric means and, in brackets, the least of its rows."""
-        groups = {row["group"]: [] for row in self.rows}
-        for row in self.rows:
-            groups[row["group"]].append(row)
+        """A line for each group: geometric means and, in parentheses, minima of its rows."""
+        groups = {row["group"]: self._group(row["group"]) for row in self.rows}
         groups["all"] = self.rows
-        titles = ("convolutions", "rows", "not 'direct'", *MODES, *self._torch_titles())
+        titles = ("convolutions", "rows", "not 'native'", *MODES, *self._torch_titles())
         return _markdown(titles, [self._means(name, rows) for name, rows in groups.items()])
 
-    def _means(self, name, rows):
+    def headline(self):
+        """A few lines of the summary, without PyTorch, for the README."""
+        groups = [*((name, self._group(name)) for name in HEADLINE), ("all", self.rows)]
+        lines = [(name, *self._ratios(rows)) for name, rows in groups if rows]
+        return _markdown(("convolutions", *MODES), lines)
+
+    def _group(self, name):
+        return [row for row in self.rows if row["group"] == name]
+
+    def _ratios(self, rows):
         columns = [[row[mode][0] for row in rows] for mode in MODES]
-        columns += [[row["torch"][mode] for row in rows] for mode in rows[0]["torch"]]
-        means = [f"{geometric_mean(values):.2f} ({min(values):.2f})" for values in columns]
-        return (name, len(rows), sum(row["algorithm"] != "direct" for row in rows), *means)
+        return [_mean_and_minimum(values) for values in columns]
+
+    def _means(self, name, rows):
+        torch = [[row["torch"][mode] for row in rows] for mode in rows[0]["torch"]]
+        means = [*self._ratios(rows), *map(_mean_and_minimum, torch)]
+        return (name, len(rows), sum(row["algorithm"] != "native" for row in rows), *means)
 
     def _torch_titles(self):
         return [f"torch, {mode}" for mode in (self.rows[0]["torch"] if self.rows else ())]
 
     def write(self):
-        """Write docs/benchmarks.md and its plot, and put the summary into README.md."""
+        """Write docs/benchmarks.md and its plot, and put the headline into README.md."""
         self.plot(ROOT / "docs" / "figures" / "benchmarks.png")
         page = (
-            "# Against nn.Conv2D, convolution by convolution",
+            "# Benchmarks against nn.Conv2D, convolution by convolution",
             "`make bench` prints this for your machine.",
             self.meaning(),
-            "![Ratios of all convolutions](figures/benchmarks.png)",
+            "![Ratios of all convolutions, group by group](figures/benchmarks.png)",
             self.summary(),
             self.whole(),
             self.convolutions(),
         )
         (ROOT / "docs" / "benchmarks.md").write_text("\n\n".join(page) + "\n", encoding="utf-8")
-        put_into_readme("benchmarks", f"{self.summary()}\n\n{self.whole()}")
+        put_between_markers(ROOT / "README.md", "benchmarks", self.headline())
 
     def plot(self, path):
         """Draw the ratio of every convolution, group by group."""
@@ -126,7 +150,7 @@ class Report:
         for shift, mode in zip((-0.25, 0, 0.25), MODES):
             places = [groups.index(row["group"]) + shift for row in self.rows]
             ratios = [row[mode][0] for row in self.rows]
-            axes.plot(places, ratios, "o", color=COLOURS[mode], alpha=0.5, label=mode)
+            axes.plot(places, ratios, "o", color=COLORS[mode], alpha=0.5, label=mode)
         axes.axhline(1, color="black", linewidth=0.8)
         axes.set_yscale("log")
         axes.set_yticks(TICKS)
@@ -140,9 +164,8 @@ class Report:
         plt.close(figure)
 
 
-def put_into_readme(name, text):
-    """Replace what stands in README.md between the marks of a name."""
-    path = ROOT / "README.md"
+def put_between_markers(path, name, text):
+    """Replace the text between the markers of this name on a page."""
     marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
     content, times = marked.subn(
         lambda marks: f"{marks[1]}\n{text}\n\n{marks[2]}", path.read_text(encoding="utf-8")
@@ -152,12 +175,16 @@ def put_into_readme(name, text):
     path.write_text(content, encoding="utf-8")
 
 
+def _mean_and_minimum(values):
+    return f"{geometric_mean(values):.2f} ({min(values):.2f})"
+
+
 def _with_spread(ratio, spread):
     return f"{ratio:.2f} ± {spread:.2f}"
 
 
 def _markdown(titles, lines):
-    """A table; columns of numbers are those whose first entry begins with a digit."""
+    """A table whose columns are right-aligned if their first entry begins with a digit."""
     numbers = [str(entry)[:1].isdigit() for entry in lines[0]] if lines else [False] * len(titles)
     rule = ["---:" if number else "---" for number in numbers]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in (titles, rule, *lines))

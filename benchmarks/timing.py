@@ -1,28 +1,32 @@
-"""Blocks timed in turn, call by call, on one core."""
+"""Timing of blocks that take turns, call by call, on one core.
+
+`mxconv.selection.timing` has a clock of its own, which decides what a layer runs. The benchmarks
+judge these decisions, so they don't share it.
+"""
 
 import os
 import statistics
 import time
 
-import mxconv  # noqa: F401  (first: it readies NumPy for MXNet)
+import mxconv  # noqa: F401  (first: it prepares NumPy for MXNet)
 
 from mxnet import autograd, nd
 
 MODES = ("inference", "read", "training")
-FEWEST = 3  # rounds, however few the seconds
+MIN_ROUNDS = 3  # even if they take longer than the seconds given
 
 
 def on_one_core():
-    """Keep the process, and what it starts, on one core."""
+    """Keep this process and its children on one core."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def call(block, x, mode):
-    """The seconds of one call.
+    """The seconds that one call takes.
 
-    'inference' waits for the output, 'read' for an operator that reads it, 'training' for a forward
-    and a backward pass.
+    'inference' waits for the output, 'read' also for an operator that reads it, 'training' for a
+    forward and a backward pass.
     """
     start = time.perf_counter()
     if mode == "training":
@@ -37,15 +41,16 @@ def call(block, x, mode):
 
 
 def in_turn(blocks, x, mode, seconds):
-    """The times of each block (a dict by name), after two calls of each that don't count.
+    """The seconds of each call of each block, {name: times}, after two calls to warm up.
 
-    Every other turn goes the other way round, so that none always comes after the same one.
+    Every second round goes in reverse order, so that no block always follows the same one.
     """
     for block in blocks.values():
-        call(block, x, mode), call(block, x, mode)
+        for _ in range(2):
+            call(block, x, mode)
     times, order = {name: [] for name in blocks}, list(blocks)
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or min(map(len, times.values())) < FEWEST:
+    while time.perf_counter() < end or min(map(len, times.values())) < MIN_ROUNDS:
         for name in order:
             times[name].append(call(blocks[name], x, mode))
         order.reverse()
@@ -53,9 +58,9 @@ def in_turn(blocks, x, mode, seconds):
 
 
 def ratio(times, others):
-    """How many times faster `times` are than `others`: a ratio of medians, and its spread.
+    """The speed-up of `times` over `others`: a ratio of medians, and its spread.
 
-    The spread is half the distance between the quartiles of the ratios of single calls in turn.
+    The spread is half the interquartile range of the ratios of calls in the same round.
     """
     quartiles = statistics.quantiles([b / a for a, b in zip(times, others)])
     spread = (quartiles[2] - quartiles[0]) / 2

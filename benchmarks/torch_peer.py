@@ -1,6 +1,6 @@
-"""PyTorch's convolution, in a process of its own: a case per line in, its median times out.
+"""PyTorch's convolution in a process of its own: reads a case per line, writes its median times.
 
-Run by convolutions.py with a Python that has torch. It needs nothing else, and not mxconv.
+convolutions.py runs it with a Python that has torch installed; nothing else is needed there.
 """
 
 import json
@@ -27,7 +27,7 @@ def call(layer, x, training):
 
 
 def medians(arguments, shape, seconds):
-    """The median seconds of the faster layout, by mode."""
+    """The median seconds of the faster memory layout, by mode."""
     best = {}
     for mode in ("inference", "training"):
         training = mode == "training"
@@ -35,7 +35,8 @@ def medians(arguments, shape, seconds):
         for memory_format in FORMATS:
             layer = torch.nn.Conv2d(**arguments).to(memory_format=memory_format)
             x = torch.randn(shape).to(memory_format=memory_format).requires_grad_(training)
-            call(layer, x, training), call(layer, x, training)
+            for _ in range(2):  # to warm up
+                call(layer, x, training)
             times, end = [], time.perf_counter() + seconds / 2
             while time.perf_counter() < end or len(times) < 5:
                 times.append(call(layer, x, training))

@@ -1,7 +1,8 @@
-"""The table of wrong arguments and wrong arrays, which bad_input.py runs.
+"""The table of invalid arguments and arrays that bad_input.py tries.
 
-A row is a call with a gap, the argument that is wrong in it, and its wrong values; calls and values
-are Python. The functions at the end are what they call.
+Each row has a call with a placeholder, the name of the invalid argument, and its invalid values.
+Calls and values are Python source. `namespace` gives the names that they use: those of mxconv and
+those of this module, with the functions at its end.
 """
 
 import json
@@ -11,25 +12,26 @@ from collections import namedtuple
 from importlib.util import find_spec
 
 import mxconv
-from mxconv.dtypes import BFLOAT16  # noqa: F401
+from mxconv import MultiChannelConv2D, save_parameters
+from mxconv.dtypes import BFLOAT16  # noqa: F401  (only the values use it, as the two below)
 
 import mxnet as mx
-import numpy as np  # noqa: F401  (for the values, as what else seems unused)
+import numpy as np  # noqa: F401
 from mxnet import nd, sym  # noqa: F401
 from mxnet.gluon import HybridBlock, nn
 
-LAYERS = {"nn.Conv2D": nn.Conv2D, "MultiChannelConv2D": mxconv.MultiChannelConv2D}
+LAYERS = {"nn.Conv2D": nn.Conv2D, "MultiChannelConv2D": MultiChannelConv2D}
 
 Case = namedtuple("Case", "id template argument value")
 
 nan, inf = float("nan"), float("inf")
 
-# Values of one kind.
+# Values of the same kind.
 COUNTS = """None b'4' 4.5 nan inf -1 -2**63 2**31 2**63 [] [4] (4,4) {} 1j int object()
     nd.ones(1) nd.ones((2,2)) np.ones(2) sym.var('c')""".split()
 PAIRS = """None '3' b'33' 1.5 nan -inf -1 -2**63 2**63 (3,) [3] (3,3,3) (3,-1) (3,None) (3,'3')
     (3,nan) (3,2.5) ([3],3) {3:3} {1,2} 1j object() nd.ones(2) np.ones(2) sym.var('k')""".split()
-NESTED = ["((3,3),(3,3))", "'same'"]  # which our padding can be
+NESTED = ["((3,3),(3,3))", "'same'"]  # valid only as our padding
 CHOICES = """'' 'none' 0 3 nan -1 () [] {} object() b'NCHW' nd.ones(2) np.ones(2)
     sym.var('c')""".split()
 INITIALIZERS = """'glorot' 1.5 nan b'ones' mx.init.Normal nd.ones(2)""".split()
@@ -44,18 +46,18 @@ ARRAYS = """np_ones() ones(1) ones(9) ones(4,9) ones(4,9,9) ones(1,4,9,9,1) ones
 CHANNELS = ["ones(1,3,9,9)", "ones(1,5,9,9)", "ones(1,1,9,9)", "ones(1,9,9,4)"]
 INPUTS = NOT_ARRAYS + ARRAYS + CHANNELS
 DTYPES = "None 'int8' 'int32' 'bool' 'fp32' '' 3 nan int object [] {} complex sym.var('t')".split()
-HAVE_DTYPES = ["nd.ones(2)", "np.ones(2)", "np.float32(1)"]  # and NumPy takes that of each
-ALGORITHMS = """None '' 'fast' 'Direct' 0 nan ['direct'] object() np.ones(2) nd.ones(2)""".split()
+HAVE_DTYPES = ["nd.ones(2)", "np.ones(2)", "np.float32(1)"]  # NumPy accepts them as their dtypes
+ALGORITHMS = """None '' 'fast' 'Direct' 0 nan ['native'] object() np.ones(2) nd.ones(2)""".split()
 NETS = """None 4 'net' [] nn.Conv2D ones(1,4,9,9) sym.var('net') np.ones(2)""".split()
 SHAPES = """None 4 1.5 'nchw' () (9,) (4,9,9) (1,4,9,9,1) (1,3,9,9) (1,4,2,9) (0,4,9,9) (1,4,9,0)
     (1,4,-9,9) (1,4,9,9.5) (1,4,9,nan) (1,4,None,9) (1,4,'9',9) {} object() ones(1,4,9,9)
     np.ones((1,4,9,9)) (2**20,4,2**10,2**10) (1,4,2**63,9)""".split()
-# Of networks of several inputs; this one has one.
+# Shapes for networks with several inputs; the network here has one.
 SEVERAL = """((1,4,9,9),(1,4,9,9)) ((1,4,9,9),3) ((1,4,9,9),'x') ([(1,4,9,9),()],) (((1,4,9,9),),)
     ((1,4,9,9),None)""".split()
 
-# Rows of the table: a template, the argument that is wrong in it, its wrong values.
-# For both layers; what nn.Conv2D takes for a default or converts, as '4' to 4, isn't among it.
+# Rows of the table: a template, the name of the invalid argument, its invalid values.
+# For both layers. Values that nn.Conv2D reads as a default, or converts ('4' to 4), aren't here.
 EITHER = [
     ("Layer({}, 3, in_channels=4)", "channels", ["0", *COUNTS]),
     (
@@ -87,7 +89,7 @@ EITHER = [
     ("start(Layer(4, 3, dilation=5))({})", "input", ["ones(1,4,9,9)", "ones(1,4,11,10)"]),
     ("start(Layer(2**20, 1))({})", "input", ["ones(1,1,64,64)", "ones(64,1,32,32)"]),
     ("start(Layer(4, 3, padding=2**15))({})", "input", ["ones(1,4,9,9)"]),
-    ("start(Layer(2**16, 3))({})", "input", ["ones(1,2**14,3,3)"]),  # too large a weight
+    ("start(Layer(2**16, 3))({})", "input", ["ones(1,2**14,3,3)"]),  # the weight is too large
     ("start(Layer(4, 3), dtype='float64')({})", "input", ["ones(1,4,9,9)"]),
     ("start(Layer(4, 3), dtype='float16')({})", "input", ["ones(1,4,9,9,dtype='float16')"]),
     ("start(Layer(4, 3), ctx=mx.cpu(1))({})", "input", ["ones(1,4,9,9)"]),
@@ -95,7 +97,7 @@ EITHER = [
     ("cast(ready(Layer(4, 3, in_channels=4)), {})", "dtype", DTYPES),
 ]
 
-# For what only MultiChannelConv2D has, or refuses.
+# For what only MultiChannelConv2D has, or rejects.
 OURS = [
     ("Layer(4, 3, in_channels=4, strides={})", "strides", ["True", "()"]),
     ("Layer(4, {}, in_channels=4)", "kernel_size", ["True", "()"]),
@@ -133,15 +135,23 @@ OURS = [
         ["2**30", "(2**31-1,0)", "((0,2**30),(0,2**30))"],
     ),
     ("Layer(4, 3, in_channels=4, algorithm={})", "algorithm", ALGORITHMS),
-    ("Layer(16, 3, in_channels=4, algorithm={})", "algorithm", ["'align'", "'pixels'"]),
-    ("Layer(4, 1, in_channels=4, groups=2, algorithm={})", "algorithm", ["'tile'", "'pixels'"]),
+    ("Layer(16, 3, in_channels=4, algorithm={})", "algorithm", ["'pad_channels'", "'subsample'"]),
+    (
+        "Layer(4, 1, in_channels=4, groups=2, algorithm={})",
+        "algorithm",
+        ["'depth_to_space'", "'subsample'"],
+    ),
     (
         "setattr(Layer(4, 3, in_channels=4), 'algorithm', {})",
         "algorithm",
-        [*ALGORITHMS, "'pixels'"],
+        [*ALGORITHMS, "'subsample'"],
     ),
-    ("start(Layer(16, 3, algorithm={}))(X)", "algorithm", ["'align'", "'pixels'"]),
-    ("start(Layer(4, 3, groups=2, algorithm={}))(X)", "algorithm", ["'tile'", "'align'"]),
+    ("start(Layer(16, 3, algorithm={}))(X)", "algorithm", ["'pad_channels'", "'subsample'"]),
+    (
+        "start(Layer(4, 3, groups=2, algorithm={}))(X)",
+        "algorithm",
+        ["'depth_to_space'", "'pad_channels'"],
+    ),
     ("start(Layer(4, 3, layout='NHWC'))({})", "input", ["ones(9,9,4)", "ones(1,2,9,4)"]),
     ("ready(Layer(4, 3, in_channels=4, layout='NHWC'), Y)({})", "input", ["ones(1,4,9,9)"]),
     (
@@ -160,7 +170,7 @@ OURS = [
             "input",
             ARRAYS + CHANNELS,
         )
-        for name in ("definition", "tile")
+        for name in ("definition", "depth_to_space")
     ),
     (
         "start(Layer(4, 3, dtype='bfloat16', padding='same', layout='NHWC'))({})",
@@ -168,7 +178,7 @@ OURS = [
         ["ones(1,4,9,9,dtype=BFLOAT16)"],
     ),
     (
-        "start(Layer(4, 3, dtype='bfloat16', algorithm='matmul'))({})",
+        "start(Layer(4, 3, dtype='bfloat16', algorithm='im2col'))({})",
         "input",
         ["ones(1,4,9,9,dtype=BFLOAT16)"],
     ),
@@ -178,6 +188,7 @@ MATRICES = """None 4 'x' [[1]] np.ones((3,3)) sym.var('x') sparse(3,3) csr(3,3) 
     np_ones(3,3) ones(3) ones(1,1,1,3,3)""".split()
 WRONG_3_3 = [*MATRICES, "np_ones(0,3).as_nd_ndarray()", "ones(2,3,3)", "ones(3,3,dtype='float64')"]
 WRONG_3_3 += ["ones(3,3,ctx=mx.cpu(1))"]
+EMPTY_2_2 = ["np_ones(0,2).as_nd_ndarray()", "np_ones(2,0).as_nd_ndarray()"]
 WRONG_X = [*MATRICES, "ones(3,3)", "ones(3,3,3)", "ones(2,1,3)", "ones(1,2,3,3)"]
 WRONG_X += ["ones(2,3,3,dtype='float64')", "ones(2,3,3,dtype='int32')", "ones(2,3,3,ctx=mx.cpu(1))"]
 WRONG_X += [f"np_ones{shape}.as_nd_ndarray()" for shape in ("(0,3,3)", "(2,0,3)", "(2,3,0)")]
@@ -188,195 +199,208 @@ EMPTY_K = [
     for shape in ("(0,2,2,2)", "(3,0,2,2)", "(3,2,0,2)", "(3,2,2,0)")
 ]
 KERNELS = [*MATRICES, *EMPTY_K, "ones(3,2,2,2,dtype='int32')", "ones(3,2,2,2,dtype='float16')"]
-PATHS = ["3", "1.5", "[]", "''", "'tuning.txt'", "'/no/such/place/tuning.json'", "'.'", "object()"]
+PATHS = "3 1.5 [] '' 'choices.txt' '/no/such/place/choices.json' '.' object()".split()
 
 FUNCTIONS = [
-    ("mxconv.corr2d({}, ones(2, 2))", "X", [*WRONG_3_3, "ones(1,3)"]),
-    ("mxconv.corr2d(ones(3, 3), {})", "K", [*MATRICES, "np_ones(0,2).as_nd_ndarray()"]),
-    ("mxconv.corr2d(ones(3, 3), {})", "K", ["np_ones(2,0).as_nd_ndarray()", "ones(4,1)"]),
-    ("mxconv.corr2d_multi_in({}, ones(2, 2, 2))", "X", WRONG_X),
-    ("mxconv.corr2d_multi_in(ones(2, 3, 3), {})", "K", [*MATRICES, "ones(2,2)", "ones(3,2,2)"]),
+    *(
+        row
+        for name in ("corr2d", "corr2d_loops")
+        for row in (
+            (f"{name}({{}}, ones(2, 2))", "X", [*WRONG_3_3, "ones(1,3)"]),
+            (f"{name}(ones(3, 3), {{}})", "K", [*MATRICES, *EMPTY_2_2, "ones(4,1)"]),
+        )
+    ),
+    ("corr2d_multi_in({}, ones(2, 2, 2))", "X", WRONG_X),
+    ("corr2d_multi_in(ones(2, 3, 3), {})", "K", [*MATRICES, "ones(2,2)", "ones(3,2,2)"]),
     (
-        "mxconv.corr2d_multi_in(np_ones(0, 3, 3).as_nd_ndarray(), {})",
+        "corr2d_multi_in(np_ones(0, 3, 3).as_nd_ndarray(), {})",
         "K",
         ["np_ones(0,2,2).as_nd_ndarray()"],
     ),
-    ("mxconv.corr2d_multi_in_out({}, ones(3, 2, 2, 2))", "X", WRONG_X),
-    ("mxconv.corr2d_multi_in_out(ones(2, 3, 3), {})", "K", [*WRONG_K, *EMPTY_K]),
+    ("corr2d_multi_in_out({}, ones(3, 2, 2, 2))", "X", WRONG_X),
+    ("corr2d_multi_in_out(ones(2, 3, 3), {})", "K", [*WRONG_K, *EMPTY_K]),
     (
-        "mxconv.corr2d_multi_in_out_1x1({}, ones(3, 2, 1, 1))",
+        "corr2d_multi_in_out_1x1({}, ones(3, 2, 1, 1))",
         "X",
         [x for x in WRONG_X if x != "ones(2,1,3)"],
     ),
     (
-        "mxconv.corr2d_multi_in_out_1x1(ones(2, 3, 3), {})",
+        "corr2d_multi_in_out_1x1(ones(2, 3, 3), {})",
         "K",
         [*WRONG_K, *EMPTY_K, "ones(3,2,2,2)", "np_ones(0,2,1,1).as_nd_ndarray()"],
     ),
     (
-        "mxconv.corr2d_multi_in_out_1x1(ones(2, 3, 3, dtype='int32'), {})",
+        "corr2d_multi_in_out_1x1(ones(2, 3, 3, dtype='int32'), {})",
         "K",
         ["ones(3,2,1,1,dtype='int32')"],
     ),
-    ("mxconv.rounding_bound({}, ones(3, 2, 2, 2))", "X", WRONG_X),
-    ("mxconv.rounding_bound(ones(2, 3, 3), {})", "K", [*WRONG_K, *EMPTY_K]),
+    ("rounding_error_bound({}, ones(3, 2, 2, 2))", "X", WRONG_X),
+    ("rounding_error_bound(ones(2, 3, 3), {})", "K", [*WRONG_K, *EMPTY_K]),
     (
-        "mxconv.rounding_bound(ones(2, 3, 3, dtype='int32'), {})",
+        "rounding_error_bound(ones(2, 3, 3, dtype='int32'), {})",
         "K",
         ["ones(3,2,2,2,dtype='int32')"],
     ),
-    ("mxconv.toeplitz({}, (2, 3, 3))", "K", [*MATRICES, "ones(2,2)", "ones(3,3,2,2)", *EMPTY_K]),
+    ("convolution_matrix({}, (2, 3, 3))", "K", [*MATRICES, "ones(2,2)", "ones(3,3,2,2)", *EMPTY_K]),
     (
-        "mxconv.toeplitz(ones(3, 2, 2, 2), {})",
+        "convolution_matrix(ones(3, 2, 2, 2), {})",
         "input_shape",
         "None 4 'chw' () (3,3) (1,2,3,3) (3,3,3) (2,1,3) (2,3,0) (2,-3,3) (2,3,3.5) (2,3,None) "
         "(2,'3',3) {} object() ones(2,3,3) (2,2**16,2**16) (2,nan,3)".split(),
     ),
-    ("mxconv.toeplitz(ones(3, 2, 2, 2), (2, 3, 3), {})", "strides", ["0", *PAIRS, *NESTED]),
-    ("mxconv.toeplitz(ones(3, 2, 2, 2), (2, 3, 3), padding={})", "padding", PAIRS),
+    ("convolution_matrix(ones(3, 2, 2, 2), (2, 3, 3), {})", "strides", ["0", *PAIRS, *NESTED]),
+    ("convolution_matrix(ones(3, 2, 2, 2), (2, 3, 3), padding={})", "padding", PAIRS),
     (
-        "mxconv.toeplitz(ones(3, 2, 2, 2), (2, 3, 3), dilation={})",
+        "convolution_matrix(ones(3, 2, 2, 2), (2, 3, 3), dilation={})",
         "dilation",
         ["0", *PAIRS, *NESTED],
     ),
-    ("mxconv.ConvGeometry({}, 3)", "channels", ["0", *COUNTS]),
-    ("mxconv.ConvGeometry(4, {})", "kernel_size", ["0", *PAIRS, *NESTED]),
-    ("mxconv.ConvGeometry(4, 3, 1, 0, 1, {})", "groups", ["0", "3", *COUNTS]),
-    ("mxconv.ConvGeometry(4, 3, layout={})", "layout", ["None", *CHOICES]),
-    ("mxconv.ConvGeometry(4, 3, padding_mode={})", "padding_mode", ["None", *CHOICES]),
-    ("mxconv.ConvGeometry(4, 3, in_channels=4).output_shape({})", "shape", SHAPES),
-    ("mxconv.ConvGeometry(4, 3, groups=2).with_in_channels({})", "in_channels", ["3", *COUNTS]),
-    ("mxconv.compose({}, ones(3, 2, 2, 2))", "first", [*KERNELS, "conv()"]),
-    ("mxconv.compose(ones(2, 1, 2, 2), {})", "second", [*KERNELS, "conv()"]),
+    ("ConvGeometry({}, 3)", "channels", ["0", *COUNTS]),
+    ("ConvGeometry(4, {})", "kernel_size", ["0", *PAIRS, *NESTED]),
+    ("ConvGeometry(4, 3, 1, 0, 1, {})", "groups", ["0", "3", *COUNTS]),
+    ("ConvGeometry(4, 3, layout={})", "layout", ["None", *CHOICES]),
+    ("ConvGeometry(4, 3, padding_mode={})", "padding_mode", ["None", *CHOICES]),
+    ("ConvGeometry(4, 3, in_channels=4).output_shape({})", "shape", SHAPES),
+    ("ConvGeometry(4, 3, groups=2).with_in_channels({})", "in_channels", ["3", *COUNTS]),
+    ("merge_convolutions({}, ones(3, 2, 2, 2))", "first", [*KERNELS, "conv()"]),
+    ("merge_convolutions(ones(2, 1, 2, 2), {})", "second", [*KERNELS, "conv()"]),
     (
-        "mxconv.compose(ones(2, 1, 2, 2), {})",
+        "merge_convolutions(ones(2, 1, 2, 2), {})",
         "second",
         ["ones(3,2,2,2,dtype='float64')", "ones(3,2,2,2,ctx=mx.cpu(1))"],
     ),
-    ("mxconv.compose(ones({}, 2, 2, 2), ones(3, 2, 2, 2))", "first", ["1", "3"]),
-    ("mxconv.compose(conv(activation={}), conv())", "first", ["'relu'"]),
-    ("mxconv.compose({}, conv())", "first", ["nn.Dense(4)", "nn.Conv3D(4,3)"]),
-    ("mxconv.compose({}, conv())", "initialize", ["nn.Conv2D(4,3)"]),
-    ("mxconv.compose(conv(), {})", "initialize", ["nn.Conv2D(4,3,in_channels=4)"]),
-    ("mxconv.compose({}, conv())", "give in_channels", ["start(nn.Conv2D(4,3))"]),
-    ("mxconv.compose(conv(), conv(padding={}))", "second", ["1"]),
-    ("mxconv.compose(conv(), conv({}))", "second", ["3"]),
-    ("mxconv.compose(conv(), conv(layout={}))", "second", ["'NHWC'"]),
+    ("merge_convolutions(ones({}, 2, 2, 2), ones(3, 2, 2, 2))", "first", ["1", "3"]),
+    ("merge_convolutions(conv(activation={}), conv())", "first", ["'relu'"]),
+    ("merge_convolutions({}, conv())", "first", ["nn.Dense(4)", "nn.Conv3D(4,3)"]),
+    ("merge_convolutions({}, conv())", "initialize", ["nn.Conv2D(4,3)"]),
+    ("merge_convolutions(conv(), {})", "initialize", ["nn.Conv2D(4,3,in_channels=4)"]),
+    ("merge_convolutions({}, conv())", "give in_channels", ["start(nn.Conv2D(4,3))"]),
+    ("merge_convolutions(conv(), conv(padding={}))", "second", ["1"]),
+    ("merge_convolutions(conv(), conv({}))", "second", ["3"]),
+    ("merge_convolutions(conv(), conv(layout={}))", "second", ["'NHWC'"]),
     (
-        "mxconv.factor({}, 2)",
+        "factor_kernel_1d({}, 2)",
         "kernel",
         "None 4 'x' [1,3,2] np.ones(3) np_ones(3) ones(1,3) ones(3,3) ones(3,dtype='int32') "
         "ones(3)/0 object() sym.var('k') sparse(3,1) np_ones(0).as_nd_ndarray()".split(),
     ),
-    ("mxconv.factor(ones(3), {})", "length", ["0", "4", *COUNTS]),
-    ("mxconv.decompose({}, 1)", "kernel", KERNELS),
-    ("mxconv.decompose(ones(3, 2, 2, 2), {})", "size", ["0", "(1,3)", "2**31", *PAIRS]),
-    ("mxconv.choose_algorithms({}, (1, 4, 9, 9))", "net", NETS),
-    ("mxconv.choose_algorithms(network(), {})", "shape", [*SHAPES, *SEVERAL]),
-    ("mxconv.cost({}, (1, 4, 9, 9))", "layer", ["None", "4", "'x'", "nn.Conv2D", "ones(3,4,2,2)"]),
-    ("mxconv.cost({}, (1, 4, 9, 9))", "layer", ["object()", "sym.var('x')", "Unhybridizable()"]),
-    ("mxconv.cost(mxconv.ConvGeometry(4, 3, in_channels=4), {})", "shape", SHAPES),
-    ("mxconv.cost(conv(), {})", "shape", SHAPES),
-    ("mxconv.cost(network(), {})", "shape", [*SHAPES, *SEVERAL]),
-    ("mxconv.convert({})", "net", NETS),
-    ("mxconv.convert(network(), {})", "algorithm", [*ALGORITHMS, "'tile'", "'pixels'"]),
-    ("mxconv.revert({})", "net", NETS),
-    ("mxconv.revert(network(padding={}))", "padding", ["((0,1),(0,1))"]),
-    ("mxconv.set_algorithm({}, 'direct')", "net", [*NETS, "nn.Dense(2)", "nn.Conv2D(4,3)"]),
-    ("mxconv.set_algorithm(network(), {})", "algorithm", [*ALGORITHMS, "'pixels'"]),
+    ("factor_kernel_1d(ones(3), {})", "length", ["0", "4", *COUNTS]),
+    ("expand_kernel({}, 1)", "kernel", KERNELS),
+    ("expand_kernel(ones(3, 2, 2, 2), {})", "size", ["0", "(1,3)", "2**31", *PAIRS]),
+    ("choose_algorithms({}, (1, 4, 9, 9))", "net", NETS),
     (
-        "mxconv.set_algorithm(network(), 'direct', {})",
+        "choose_algorithms(network(), {})",
+        "shape",
+        [*(shape for shape in SHAPES if shape != "ones(1,4,9,9)"), *SEVERAL],  # that array is valid
+    ),
+    ("choose_algorithms(network(), {})", "shape", ["ones(1,5,9,9)", "ones(9)", "np_ones(0,4,9,9)"]),
+    ("count_cost({}, (1, 4, 9, 9))", "layer", ["None", "4", "'x'", "nn.Conv2D", "ones(3,4,2,2)"]),
+    ("count_cost({}, (1, 4, 9, 9))", "layer", ["object()", "sym.var('x')", "Unhybridizable()"]),
+    ("count_cost(ConvGeometry(4, 3, in_channels=4), {})", "shape", SHAPES),
+    ("count_cost(conv(), {})", "shape", SHAPES),
+    ("count_cost(network(), {})", "shape", [*SHAPES, *SEVERAL]),
+    ("convert({})", "net", NETS),
+    ("convert(network(), {})", "algorithm", [*ALGORITHMS, "'depth_to_space'", "'subsample'"]),
+    ("revert({})", "net", NETS),
+    ("revert(network(padding={}))", "padding", ["((0,1),(0,1))"]),
+    ("set_algorithm({}, 'native')", "net", [*NETS, "nn.Dense(2)", "nn.Conv2D(4,3)"]),
+    ("set_algorithm(network(), {})", "algorithm", [*ALGORITHMS, "'subsample'"]),
+    (
+        "set_algorithm(network(), 'native', {})",
         "where",
         ["3", "1.5", "nan", "'('", "''", "'none'", "['conv']", "b'conv'", "ones(2)", "np.ones(2)"],
     ),
-    ("mxconv.set_geometry({}, strides=1)", "net", [*NETS, "nn.Dense(2)", "nn.Conv2D(4,3)"]),
-    ("mxconv.set_geometry(network(), {}, strides=1)", "where", ["3", "nan", "'('", "'none'"]),
-    ("mxconv.set_geometry(network(), strides={})", "strides", ["0", *PAIRS[1:], *NESTED]),
-    ("mxconv.set_geometry(network(), padding={})", "padding", PAIRS[1:]),
-    ("mxconv.set_geometry(network(), dilation={})", "dilation", ["0", *PAIRS[1:], *NESTED]),
+    ("set_geometry({}, strides=1)", "net", [*NETS, "nn.Dense(2)", "nn.Conv2D(4,3)"]),
+    ("set_geometry(network(), {}, strides=1)", "where", ["3", "nan", "'('", "'none'"]),
+    ("set_geometry(network(), strides={})", "strides", ["0", *PAIRS[1:], *NESTED]),
+    ("set_geometry(network(), padding={})", "padding", PAIRS[1:]),
+    ("set_geometry(network(), dilation={})", "dilation", ["0", *PAIRS[1:], *NESTED]),
     ("setattr(conv(), 'strides', {})", "strides", ["0", *PAIRS, *NESTED]),
     ("setattr(conv(), 'padding', {})", "padding", PAIRS),
     ("setattr(conv(), 'dilation', {})", "dilation", ["0", *PAIRS, *NESTED]),
     ("edited(stride={})(X)", "strides", ["0", "-1", "nan", "'3'", "(3,3,3)", "object()"]),
     ("edited(kernel={})(X)", "kernel", ["(5,5)", "(1,1)"]),
-    ("mxconv.tune({}, X, progress=False)", "net", [*NETS, "nn.Dense(2)", "nn.Conv2D(4,3)"]),
-    ("mxconv.tune({}, X, progress=False)", "initialize", ["mxconv.MultiChannelConv2D(4,3)"]),
-    ("mxconv.tune(conv(), {}, progress=False)", "input", INPUTS),
+    ("choose_algorithms({}, X, measure=True)", "net", [*NETS, "nn.Dense(2)", "nn.Conv2D(4,3)"]),
+    ("choose_algorithms({}, X, measure=True)", "initialize", ["MultiChannelConv2D(4,3)"]),
+    ("choose_algorithms(conv(), {}, measure=True)", "input", INPUTS),
     (
-        "mxconv.tune(conv(), X, seconds={}, progress=False)",
+        "choose_algorithms(conv(), X, measure=True, seconds={})",
         "seconds",
         "None '1' True 0 -1 nan inf 1j [] ones(1) np.ones(2) object()".split(),
     ),
-    ("mxconv.tune(conv(), X, seconds=1e-3, path={}, progress=False)", "path", PATHS),
-    ("mxconv.tune(conv(), X, {}, seconds=1e-3, progress=False)", "training", ["'no'", "ones(2)"]),
-    ("mxconv.tune(conv(), X, seconds=1e-3, progress={})", "progress", ["'no'", "ones(2)"]),
-    ("mxconv.tune(conv(), {}, progress=False)", "x", ["()", "(X,3)", "(X,[])", "[X]"]),
-    ("mxconv.save_parameters({}, 'x.params')", "net", NETS),
-    ("mxconv.save_parameters(conv(), {})", "path", ["None", "3", "[]", "''", "'x.txt'", "'.'"]),
-    ("mxconv.load_parameters({}, 'x.params')", "net", NETS),
-    ("mxconv.load_parameters(conv(), {})", "path", ["None", "3", "[]", "file('')", "file('{}')"]),
+    ("choose_algorithms(conv(), X, measure=True, path={})", "path", PATHS),
+    ("choose_algorithms(conv(), X, measure=True, training={})", "training", ["'no'", "ones(2)"]),
+    ("choose_algorithms(conv(), X, measure=True, progress={})", "progress", ["'no'", "ones(2)"]),
+    ("choose_algorithms(conv(), {}, measure=True)", "x", ["()", "(X,3)", "(X,[])", "[X]"]),
+    ("choose_algorithms(conv(), {}, measure=True)", "x", ["(1,4,9,9)", "((1,4,9,9),)"]),
     (
-        "mxconv.load_parameters(conv(), saved(), ctx={})",
-        "ctx",
-        ["3", "'cpu'", "[]", "[3]", "mx.gpu(99)"],
+        "choose_algorithms(conv(), X, measure={})",
+        "measure",
+        ["None", "'no'", "2", "nan", "ones(2)"],
     ),
-    ("mxconv.load_parameters(conv(), saved(), cast_dtype={})", "cast_dtype", ["'no'", "2", "[]"]),
-    ("mxconv.load_parameters(conv(), saved(), dtype_source={})", "dtype_source", ["3", "'x'"]),
-    ("mxconv.load_tuning({}, 'tuning.json')", "net", [*NETS, "nn.Dense(2)"]),
-    ("mxconv.load_tuning(conv(), {})", "path", ["None", "3", "1.5", "[]", "object()"]),
+    ("choose_algorithms(conv(), X, {})", "measure", ["'training'", "0.5"]),
+    ("save_parameters({}, 'x.params')", "net", NETS),
+    ("save_parameters(conv(), {})", "path", ["None", "3", "[]", "''", "'x.txt'", "'.'"]),
+    ("load_parameters({}, 'x.params')", "net", NETS),
+    ("load_parameters(conv(), {})", "path", ["None", "3", "[]", "file('')", "file('{}')"]),
+    ("load_parameters(conv(), saved(), ctx={})", "ctx", ["3", "'cpu'", "[]", "[3]", "mx.gpu(99)"]),
+    ("load_parameters(conv(), saved(), cast_dtype={})", "cast_dtype", ["'no'", "2", "[]"]),
+    ("load_parameters(conv(), saved(), dtype_source={})", "dtype_source", ["3", "'x'"]),
+    ("load_choices({}, 'choices.json')", "net", [*NETS, "nn.Dense(2)"]),
+    ("load_choices(conv(), {})", "path", ["None", "3", "1.5", "[]", "object()"]),
     (
-        "mxconv.load_tuning(conv(), {})",
+        "load_choices(conv(), {})",
         "path",
-        "file('') file('{}') file('[]') file('direct') tuning(3) tuning({'.':3})".split(),
+        "file('') file('{}') file('[]') file('native') choices(3) choices({'.':3})".split(),
     ),
     (
-        "mxconv.load_tuning(conv(), {})",
+        "load_choices(conv(), {})",
         "layer",
         [
-            "tuning({'x':{'algorithm':'direct','geometry':''}})",
-            "tuning({'.':{'algorithm':'direct','geometry':''}})",
-            "tuning({'.':{'algorithm':'fast','geometry':str(conv().geometry)}})",
-            "tuning({'.':{'algorithm':3,'geometry':str(conv().geometry)}})",
-            "tuning({'.':{'algorithm':'pixels','geometry':str(conv().geometry)}})",
+            "choices({'x':{'algorithm':'native','geometry':''}})",
+            "choices({'.':{'algorithm':'native','geometry':''}})",
+            "choices({'.':{'algorithm':'fast','geometry':str(conv().geometry)}})",
+            "choices({'.':{'algorithm':3,'geometry':str(conv().geometry)}})",
+            "choices({'.':{'algorithm':'subsample','geometry':str(conv().geometry)}})",
         ],
     ),
 ]
 EXPORT = [
-    ("mxconv.export_onnx({}, 'x.onnx', (1, 4, 9, 9))", "net", [*NETS, "Unhybridizable()"]),
-    ("mxconv.export_onnx({}, 'x.onnx', (1, 4, 9, 9))", "initialize", ["nn.Conv2D(4,3)"]),
-    ("mxconv.export_onnx(conv(), {}, (1, 4, 9, 9))", "path", ["None", *PATHS]),
+    ("export_onnx({}, 'x.onnx', (1, 4, 9, 9))", "net", [*NETS, "Unhybridizable()"]),
+    ("export_onnx({}, 'x.onnx', (1, 4, 9, 9))", "initialize", ["nn.Conv2D(4,3)"]),
+    ("export_onnx(conv(), {}, (1, 4, 9, 9))", "path", ["None", *PATHS]),
     (
-        "mxconv.export_onnx(conv(), 'x.onnx', {})",
+        "export_onnx(conv(), 'x.onnx', {})",
         "shape",
-        [shape for shape in SHAPES if "2**10" not in shape],  # which other runtimes may take
+        [shape for shape in SHAPES if "2**10" not in shape],  # other runtimes may accept those
     ),
     (
-        "mxconv.export_onnx(conv(), 'x.onnx', (1, 4, 9, 9), {})",
+        "export_onnx(conv(), 'x.onnx', (1, 4, 9, 9), {})",
         "dtype",
         ["None", "'int8'", "'fp32'", "'bfloat16'", "'float64'", "3", "nan", "[]"],
     ),
-    ("mxconv.export_onnx(conv(), 'x.onnx', {})", "shape", SEVERAL),
+    ("export_onnx(conv(), 'x.onnx', {})", "shape", SEVERAL),
     (
-        "mxconv.export_onnx(conv(), 'x.onnx', (1, 4, 9, 9), check={})",
+        "export_onnx(conv(), 'x.onnx', (1, 4, 9, 9), check={})",
         "check",
         ["None", "'no'", "2", "nan", "[]", "ones(2)"],
     ),
 ]
-GROUPS = {  # name: layers, and rows of the table
+GROUPS = {  # name: (what is tested, rows of the table)
     "arguments and inputs": (tuple(LAYERS), EITHER),
     "arguments and inputs of its own": (("MultiChannelConv2D",), OURS),
-    "mxconv's functions": (("MultiChannelConv2D",), FUNCTIONS),
-    "export_onnx": (("MultiChannelConv2D",), EXPORT),
+    "functions": (("mxconv",), FUNCTIONS),
+    "export_onnx": (("mxconv",), EXPORT),
 }
 
 
 def can_run(group):
-    """Whether what a group calls is installed."""
+    """Whether the packages that a group needs are installed."""
     return group != "export_onnx" or find_spec("onnx") is not None
 
 
 def cases(group):
-    """The cases of a group of the table."""
+    """The cases of a group: one for each value of each of its rows."""
     _, rows = GROUPS[group]
     return [
         Case(template.format(value), template, argument, value)
@@ -385,7 +409,18 @@ def cases(group):
     ]
 
 
-# What the templates and the values call.
+def namespace(tested):
+    """The names that templates and values use; `Layer` is what is tested, if that is a layer."""
+    public = {
+        name: getattr(module, name)
+        for module in (mxconv, mxconv.exercises)
+        for name in module.__all__
+    }
+    inputs = {"X": ones(1, 4, 9, 9), "Y": ones(1, 9, 9, 4)}
+    return {**public, **globals(), **inputs, "Layer": LAYERS.get(tested)}
+
+
+# The functions that templates and values call.
 
 
 def ones(*shape, **kwargs):
@@ -417,7 +452,7 @@ def start(block, hybridize=False, dtype=None, ctx=None):
 
 
 def ready(block, x=None, **kwargs):
-    """An initialized block that has been called with a right input."""
+    """An initialized block that has been called with a valid input."""
     start(block, **kwargs)(ones(1, 4, 9, 9) if x is None else x).wait_to_read()
     return block
 
@@ -428,42 +463,41 @@ def cast(block, dtype):
 
 
 def conv(channels=4, **kwargs):
-    return start(mxconv.MultiChannelConv2D(4, 3, in_channels=channels, **kwargs))
+    return start(MultiChannelConv2D(4, 3, in_channels=channels, **kwargs))
 
 
 def network(**kwargs):
     net = nn.HybridSequential()
-    net.add(
-        mxconv.MultiChannelConv2D(**{"channels": 4, "kernel_size": 3, "in_channels": 4, **kwargs})
-    )
+    arguments = {"channels": 4, "kernel_size": 3, "in_channels": 4, **kwargs}
+    net.add(MultiChannelConv2D(**arguments))
     net.add(nn.Conv2D(4, 3, groups=2, in_channels=4))
     return start(net)
 
 
 def edited(**kwargs):
-    """A layer whose `_kwargs` have been edited, as people do."""
+    """A layer whose `_kwargs` have been edited, as is common with Gluon layers."""
     layer = conv()
     layer._kwargs.update(kwargs)
     return layer
 
 
 def saved():
-    """The path of parameters for `conv()`."""
+    """The path of a file with parameters for `conv()`."""
     path = tempfile.mkdtemp(dir=os.getcwd()) + "/saved.params"
-    mxconv.save_parameters(conv(), path)
+    save_parameters(conv(), path)
     return path
 
 
 def file(text):
     """The path of a file with this text."""
-    path = tempfile.mkdtemp(dir=os.getcwd()) + "/tuning.json"
+    path = tempfile.mkdtemp(dir=os.getcwd()) + "/choices.json"
     with open(path, "w") as stream:
         stream.write(text)
     return path
 
 
-def tuning(layers):
-    """The path of a file like those of `mxconv.tune`."""
+def choices(layers):
+    """The path of a file like those that `choose_algorithms` saves."""
     return file(json.dumps({"layers": layers}))
 
 

@@ -1,4 +1,4 @@
-"""Lets `python -m examples.cell_2` find the modules that it imports by their plain names."""
+"""Makes `python -m examples.cell_2` find the modules that it imports by their plain names."""
 
 import sys
 from pathlib import Path

@@ -1,10 +1,11 @@
-"""The training of digits_multi_device.py on several workers, with MXNet's own parameter server.
+"""The training of digits.py on several workers, with MXNet's own parameter server.
 
     python examples/digits_distributed.py --workers 2
 
-starts the whole job and, when it is done, compares it with a training in one process. If a process
-of the job is killed the rest ends, and the same command with --resume goes on after the last epoch
-that is in the checkpoint. docs/distributed.md has the rest, several machines among it.
+runs the whole job, then compares its weights with those of a training in one process. If a process
+of the job is killed, the others end too, and the same command with --resume continues after the
+last epoch in the checkpoint. docs/distributed.md explains the details and the use of several
+machines.
 """
 
 import argparse
@@ -27,24 +28,26 @@ CHECKPOINT = Path(__file__).resolve().parent / "output" / "digits_distributed"
 
 
 def work(arguments):
-    """Be one worker: train on a share of every batch, from the checkpoint on if there is to be one.
+    """Run one worker: train on a share of every batch, with `--resume` from the checkpoint on.
 
-    The KVStore adds up the workers' gradients, and every worker takes the same step with the sum,
-    so the momenta are the workers' own and can be saved. A Trainer's default with dist_sync leaves
-    them to the server, which has no way to save them; `grad()` then holds weights after a step.
+    The KVStore adds up the workers' gradients, and every worker takes the same step with the sum.
+    So each worker has the momenta and can save them. By default, a Trainer with dist_sync keeps
+    them on the server, which can't save them, and `grad()` holds weights after a step.
     """
     watch(arguments)
     kv = mx.kv.create("dist_sync")
     X, y = (array[: arguments.images] for array in digits.load()[0])
     net, trainer = start()
-    with autograd.train_mode():  # to predict, oneDNN reorders kernels, and KVStore can't send them
-        net(X[:1])  # tells the layers their shapes, so that the parameters exist
+    # In inference mode oneDNN would reorder the kernels, and the KVStore couldn't send them.
+    with autograd.train_mode():
+        net(X[:1])  # infers the shapes of the layers, so that the parameters exist
     parameters = list(net.collect_params().values())
     done = restore(arguments.checkpoint, net, trainer) if arguments.resume else 0
 
-    # Here, before a gradient can exist: the push of one may overtake the pull in its key's first
-    # broadcast, which then brings the sum of the gradients for weights (70 of 200 in a trial). A
-    # Trainer with dist_sync and update_on_kvstore=False broadcasts in its first step, too late.
+    # Broadcast before any gradient exists. The push of a gradient can overtake the pull in the
+    # first broadcast of its key, which then returns the sum of the gradients instead of the weights
+    # (in 70 of 200 trials). A Trainer with dist_sync and update_on_kvstore=False broadcasts in its
+    # first step, which is too late.
     for key, parameter in enumerate(parameters):
         kv.broadcast(key, parameter.data(), parameter.data())
     require_equal(kv, len(parameters), nd.array([done]), "epoch to resume from")
@@ -70,7 +73,7 @@ def work(arguments):
             for key, parameter in enumerate(parameters):
                 kv.pushpull(key, parameter.grad(), priority=-key)
             trainer.update(len(batch))
-            nd.waitall()  # so that the watch is over steps that are done, not queued
+            nd.waitall()  # so that `watch` times steps that are done, not queued
         if kv.rank == 0:
             save(arguments.checkpoint, net, trainer, epoch + 1)
 
@@ -79,7 +82,7 @@ def work(arguments):
 
 
 def start():
-    """The network as every run begins, and its Trainer, which leaves the gradients alone."""
+    """The network with its initial weights, and a Trainer that doesn't send gradients."""
     mx.random.seed(digits.SEED)
     net = digits.lenet(MultiChannelConv2D)
     net.initialize(init.Xavier())
@@ -88,28 +91,28 @@ def start():
 
 
 def watch(arguments):
-    """End this process, with a traceback, unless it calls again within `--stall` seconds.
+    """End this process, with a traceback, unless it calls this again within `--stall` seconds.
 
-    The launcher sees the processes that end on its own machine; this is for those that hang or end
-    on another, since MXNet would wait for them in silence.
+    The launcher notices processes that end on its own machine. This function handles those that
+    hang or that end on another machine, for which MXNet would wait without a message.
     """
     faulthandler.dump_traceback_later(arguments.stall, exit=True)
 
 
 def require_equal(kv, key, array, name):
-    """End the job unless `array` equals worker 0's; each question needs a new `key`."""
+    """End the job unless `array` equals that of worker 0; each call needs a new `key`."""
     theirs = nd.zeros_like(array)
     kv.broadcast(key, array, theirs)
     if not np.array_equal(array.asnumpy(), theirs.asnumpy()):
-        sys.exit(f"digits_distributed: the {name} of worker {kv.rank} is not worker 0's")
+        sys.exit(f"digits_distributed: the {name} of worker {kv.rank} differs from worker 0's")
 
 
 def save(folder, net, trainer, epochs):
-    """Write weights and momenta after so many epochs; the file `epochs` is replaced at the end.
+    """Write weights and momenta after so many epochs, then replace the file `epochs`.
 
-    The two files before it take turns with those of the last epoch, so whenever this is killed,
-    `epochs` belongs to files that are whole. It is the position in the shuffled data as well: the
-    orders of all epochs follow from the seed.
+    Even and odd epochs have their own files. So whenever this process is killed, the files that
+    `epochs` refers to are complete. The number also gives the position in the shuffled data, since
+    the order in each epoch follows from the seed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     net.save_parameters(str(folder / f"net-{epochs % 2}.params"))
@@ -119,7 +122,7 @@ def save(folder, net, trainer, epochs):
 
 
 def restore(folder, net, trainer):
-    """Read what `save` wrote: the number of epochs that are done."""
+    """Read what `save` wrote, and return the number of epochs done."""
     epochs = int((folder / "epochs").read_text())
     net.load_parameters(str(folder / f"net-{epochs % 2}.params"))
     trainer.load_states(str(folder / f"trainer-{epochs % 2}.states"))
@@ -127,7 +130,7 @@ def restore(folder, net, trainer):
 
 
 def compare(arguments):
-    """Train in this one process on the joined batches: what is wrong with the job's weights."""
+    """Train in this process on whole batches: what is wrong with the job's weights, or None."""
     data, test = digits.load()
     data = [array[: arguments.images] for array in data]
     net, trainer = start()
@@ -137,10 +140,10 @@ def compare(arguments):
     difference = weights_differ(net, alone)
     print(
         f"the workers' weights are equal, with an accuracy of {digits.accuracy(net, test):.3f}; "
-        f"they differ from one process's by {difference:.1e}"
+        f"they differ from those of one process by {difference:.1e}"
     )
     if not difference <= TOLERANCE:
-        return f"digits_distributed: one process's weights differ by more than {TOLERANCE}"
+        return f"digits_distributed: the weights of one process differ by more than {TOLERANCE}"
 
 
 def main():
@@ -148,39 +151,41 @@ def main():
     parser.add_argument("--workers", type=int, default=2, help="on this machine (%(default)s)")
     parser.add_argument("--servers", type=int, default=1, help="on this machine (%(default)s)")
     parser.add_argument("--epochs", type=int, default=digits.EPOCHS, help="(%(default)s)")
-    parser.add_argument("--images", type=int, help="train on the first so many only")
+    parser.add_argument("--images", type=int, help="train only on this many images (all)")
     parser.add_argument(
         "--checkpoint",
         type=Path,
         default=CHECKPOINT,
         metavar="FOLDER",
-        help="one that all machines see (%(default)s)",
+        help="a folder that all machines can access (%(default)s)",
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
     parser.add_argument(
         "--stall",
         type=float,
         default=60,
         metavar="SECONDS",
-        help="end a worker whose step takes longer (%(default)s)",
+        help="end a worker if one of its steps takes longer (%(default)s)",
     )
     arguments = parser.parse_args()
     if os.environ.get("DMLC_ROLE") == "worker":
         return work(arguments)
     epochs = arguments.checkpoint / "epochs"
     if not arguments.resume:
-        epochs.unlink(missing_ok=True)  # it is of a run before
+        epochs.unlink(missing_ok=True)  # from an earlier run
     elif not epochs.exists():
-        return f"digits_distributed: {arguments.checkpoint} holds no checkpoint to resume from"
+        return (
+            f"digits_distributed: there is no checkpoint in {arguments.checkpoint} to resume from"
+        )
     try:
         if launch(__file__, sys.argv[1:], arguments.workers, arguments.servers) == 0:
             return compare(arguments)
     except KeyboardInterrupt:
-        print(file=sys.stderr)  # ends the line of ^C, or of a progress bar
+        print(file=sys.stderr)  # to end the line of ^C, or of a progress bar
     if not epochs.exists():
-        return "digits_distributed: the first epoch was not done, there is no checkpoint"
+        return "digits_distributed: the first epoch was not finished, so there is no checkpoint"
     return (
-        f"digits_distributed: repeat the command with --resume to go on after epoch "
+        f"digits_distributed: repeat the command with --resume to continue after epoch "
         f"{epochs.read_text()}, from {arguments.checkpoint}"
     )
 

@@ -1,8 +1,8 @@
-"""A LeNet of MultiChannelConv2D on several devices: equal replicas, and one device's training.
+"""The training of digits.py on several devices, compared with that on one device.
 
 The devices are the machine's GPUs, or two CPU contexts, which MXNet treats like two devices. Each
-has a replica of the parameters and works on its share of every batch; the Trainer adds up the
-gradients, so the weights become those of the joined batch on one device, up to rounding.
+has a replica of the parameters and works on a share of every batch. The Trainer adds up the
+gradients, so the weights equal those of the whole batch on one device, up to rounding.
 """
 
 import argparse
@@ -17,22 +17,22 @@ from mxnet import autograd, gluon, init, nd
 from mxnet.gluon.utils import split_and_load
 from tqdm import tqdm
 
-TOLERANCE = 1e-5  # of weights that are about 0.1; 5e-7 was measured, on 2 and on 3 contexts
+TOLERANCE = 1e-5  # of weights of about 0.1; 5e-7 was measured, on 2 and on 3 contexts
 
 
 def devices():
-    """Every GPU there is, or else two CPU contexts."""
+    """All GPUs, or two CPU contexts if there is no GPU."""
     return [mx.gpu(i) for i in range(mx.context.num_gpus())] or [mx.cpu(0), mx.cpu(1)]
 
 
 def train(net, data, contexts, epochs=digits.EPOCHS):
-    """`digits.train` on all of `contexts`: the mean loss of each epoch."""
+    """Like `digits.train`, but on all of `contexts`: the mean loss of each epoch."""
     mx.random.seed(digits.SEED)
     random = np.random.RandomState(digits.SEED)
     net.initialize(init.Xavier(), ctx=contexts, force_reinit=True)
     net.hybridize()
-    # kvstore="device", the default, adds up the gradients of all devices. With kvstore=None every
-    # replica follows its own share of the data, and nothing says so.
+    # kvstore="device", the default, adds up the gradients of all devices. With kvstore=None, every
+    # replica would learn only from its own share of the data, without a warning.
     trainer = gluon.Trainer(net.collect_params(), "sgd", digits.SGD, kvstore="device")
     loss_of = gluon.loss.SoftmaxCrossEntropyLoss()
     X, y = data
@@ -56,7 +56,7 @@ def train(net, data, contexts, epochs=digits.EPOCHS):
 
 
 def replicas_differ(net):
-    """By how much the parameters differ between the devices, at most."""
+    """The largest difference between the parameters on different devices."""
     return max(
         np.abs(replica.asnumpy() - parameter.list_data()[0].asnumpy()).max()
         for parameter in net.collect_params().values()
@@ -65,7 +65,7 @@ def replicas_differ(net):
 
 
 def weights_differ(net, other):
-    """By how much the parameters of two networks differ, at most."""
+    """The largest difference between the parameters of two networks."""
     return max(
         np.abs(ours.list_data()[0].asnumpy() - theirs.list_data()[0].asnumpy()).max()
         for ours, theirs in zip(net.collect_params().values(), other.collect_params().values())
@@ -84,15 +84,15 @@ def main():
     spread, difference = replicas_differ(net), weights_differ(net, alone)
     net.collect_params().reset_ctx(mx.cpu())
     print(
-        f"loss {losses[0]:.4f} at first, {losses[-1]:.4f} at last; "
+        f"loss {losses[0]:.4f} in the first epoch, {losses[-1]:.4f} in the last; "
         f"accuracy {digits.accuracy(net, test):.3f}"
     )
     print(f"the replicas on {contexts} differ by {spread}")
-    print(f"the weights differ from one device's by {difference:.1e}")
+    print(f"the weights differ from those of one device by {difference:.1e}")
     if spread != 0:
         return "digits_multi_device: the replicas are not equal"
     if not difference <= TOLERANCE:
-        return f"digits_multi_device: one device's weights differ by more than {TOLERANCE}"
+        return f"digits_multi_device: the weights of one device differ by more than {TOLERANCE}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A LeNet trained here, in the ONNX file that other runtimes read: the same outputs there.
+"""A trained LeNet as an ONNX file: other runtimes compute the same outputs from it.
 
-It needs the extra mxconv[onnx]. The network runs with algorithm='matmul', which MXNet can't write;
-`export_onnx` writes every algorithm as ONNX's own convolution.
+It needs the extra mxconv[onnx]. The network runs with algorithm='im2col', which MXNet itself can't
+export; `export_onnx` writes every algorithm as ONNX's convolution.
 """
 
 import argparse
@@ -9,9 +9,7 @@ import sys
 from pathlib import Path
 
 import digits  # first: it sets how many threads MXNet uses
-import mxconv
-from mxconv import MultiChannelConv2D
-from mxconv.export import export_onnx
+from mxconv import MultiChannelConv2D, export_onnx, set_algorithm
 
 import numpy as np
 
@@ -22,11 +20,11 @@ except ImportError as error:
     sys.exit(f'export_onnx: {error}: run  {sys.executable} -m pip install "mxconv[onnx]"')
 
 FILE = Path(__file__).resolve().parent / "output" / "lenet.onnx"
-TOLERANCE = 1e-4  # absolute, of outputs that reach 10 and more
+TOLERANCE = 1e-4  # absolute, of outputs of 10 and more
 
 
 def run(path, X):
-    """The outputs, a NumPy array, that onnxruntime computes from the file for the images `X`."""
+    """The outputs that onnxruntime computes from the file for the images `X`, a NumPy array."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (y,) = session.run(None, {"data": X.asnumpy()})
     return y
@@ -39,10 +37,10 @@ def main():
     training, (X, y) = digits.load()
     net = digits.lenet(MultiChannelConv2D)
     digits.train(net, training, epochs, "MultiChannelConv2D")
-    mxconv.set_algorithm(net, "matmul")
+    set_algorithm(net, "im2col")
 
     FILE.parent.mkdir(exist_ok=True)
-    export_onnx(net, FILE, (None, 1, 8, 8))  # None is a batch of any size
+    export_onnx(net, FILE, (None, 1, 8, 8))  # None allows any batch size
 
     graph = onnx.load(str(FILE))
     print(f"wrote {FILE}: {FILE.stat().st_size} bytes, opset {graph.opset_import[0].version}")

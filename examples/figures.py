@@ -1,6 +1,6 @@
-"""The chapter's two figures, the general case of the first, and problem 3's plot, all computed.
+"""The chapter's two figures, a general case of the first, and the plot of problem 3, all computed.
 
-They go to ``output/``, as SVG and as PNG; with ``--docs`` to ``docs/figures/``, where the
+They are written to ``output/`` as SVG and PNG, or with ``--docs`` to ``docs/figures/``, where the
 repository keeps them.
 """
 
@@ -15,7 +15,7 @@ from mxconv import draw
 from mxnet import nd
 
 HERE = Path(__file__).resolve().parent
-PIXELS = nd.stack(X[0], X[1], X[1] + 1)  # a third channel in the chapter's manner
+PIXELS = nd.stack(X[0], X[1], X[1] + 1)  # a third channel, in the style of the chapter
 MIX = nd.array([[0, 1, 2], [3, 4, 5]]).reshape((2, 3, 1, 1))
 
 FIGURES = {

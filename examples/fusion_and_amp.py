@@ -1,7 +1,7 @@
-"""A network with its operators fused, and in bfloat16: what it changes, and the time.
+"""A network with fused operators, and one in bfloat16: how outputs and time change.
 
-Both work on MXNet's own convolution, so the layers run with algorithm='direct'. What is printed of
-times is measured, on one thread, and not judged; the outputs are.
+Both need MXNet's own convolution, so the layers run with algorithm='native'. The times are measured
+on one thread and aren't checked; the outputs are.
 """
 
 import argparse
@@ -9,30 +9,29 @@ import sys
 import warnings
 
 import digits  # first: it sets how many threads MXNet uses
-import mxconv
 from int8 import FAST, ROUNDS, milliseconds, photographs, resnet18
-from mxconv import MultiChannelConv2D
+from mxconv import MultiChannelConv2D, set_algorithm
 from mxconv.cpu import has_avx512
 
 import mxnet as mx
 from mxnet.contrib import amp
 
-# How much may differ, as a share of the largest output; bfloat16 rounds to 1/256.
-MOST = {"float32": 0, "fused": 1e-5, "bfloat16": 0.03}
+# The largest difference allowed, relative to the largest output; bfloat16 rounds to 1/256.
+TOLERANCES = {"float32": 0, "fused": 1e-5, "bfloat16": 0.03}
 
 
 def fuse(net, x):
-    """`net` itself, its operators fused for inputs like `x`. It is for inference from then on."""
-    mxconv.set_algorithm(net, "direct")
-    net.optimize_for(x, backend="MKLDNN", **FAST)  # without the two flags it is slower
+    """`net` itself, its operators fused for inputs like `x`; from then on only for inference."""
+    set_algorithm(net, "native")
+    net.optimize_for(x, backend="MKLDNN", **FAST)  # slower without these flags
     return net
 
 
 def in_bfloat16(net, x):
-    """A copy of `net` that convolves, and multiplies matrices, in bfloat16; for inference."""
-    mxconv.set_algorithm(net, "direct")
+    """A copy of `net` for inference that convolves and multiplies matrices in bfloat16."""
+    set_algorithm(net, "native")
     net.hybridize(**FAST)
-    net(x)  # traces the graph that is converted
+    net(x)  # traces the graph, which is then converted
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Cannot decide type", UserWarning)
         copy = amp.convert_hybrid_block(net, target_dtype="bfloat16", ctx=mx.cpu())
@@ -41,7 +40,7 @@ def in_bfloat16(net, x):
 
 
 def twin(net, other):
-    """`other`, a network of the same layers, with the parameters of `net`."""
+    """`other`, a network with the same layers, after it got the parameters of `net`."""
     other.initialize(force_reinit=True)
     for theirs, ours in zip(other.collect_params().values(), net.collect_params().values()):
         theirs.set_data(ours.data())
@@ -49,12 +48,12 @@ def twin(net, other):
 
 
 def difference(y, reference):
-    """The largest difference of two batches of outputs, as a share of the largest output."""
+    """The largest difference between two batches of outputs, relative to the largest output."""
     return ((y - reference).abs().max() / reference.abs().max()).asscalar()
 
 
 def compare(name, net, other, x, bfloat16, rounds=ROUNDS):
-    """Print a row for each way to run `net` on `x`, and return what differs too much, or None."""
+    """Print a row for each way to run `net` on `x`; return what differs too much, or None."""
     ways = {"float32": net, "fused": fuse(twin(net, other), x)}
     if bfloat16:
         ways["bfloat16"] = in_bfloat16(net, x)
@@ -64,7 +63,7 @@ def compare(name, net, other, x, bfloat16, rounds=ROUNDS):
     for (way, changed), time in zip(ways.items(), times):
         differs = difference(changed(x), net(x))
         print(f"{name:12}  {way:8}  {differs:10.1e}  {time:12.1f}  {times[0] / time:5.2f}")
-        if not differs <= MOST[way]:
+        if not differs <= TOLERANCES[way]:
             problem = f"fusion_and_amp: {name} {way} differs by {differs:.1e} of the largest output"
     return problem
 
@@ -85,7 +84,7 @@ def main():
         compare("resnet18_v1", resnet18(), resnet18(), photographs(), bfloat16, rounds),
     ]
     if not bfloat16:
-        print("no bfloat16: this CPU lacks AVX-512")
+        print("no bfloat16: this CPU doesn't have AVX-512")
     return next(filter(None, problems), None)
 
 

@@ -1,7 +1,7 @@
-"""A trained network in INT8: the accuracy before and after, and the time.
+"""A trained network in INT8: its accuracy and its time, before and after.
 
-MXNet quantises its own convolution, so the layers run with algorithm='direct'. What is printed of
-times is measured, on one thread, and not judged; the accuracy on the test images is.
+MXNet quantizes only its own convolution, so the layers run with algorithm='native'. The times are
+measured on one thread and aren't checked; the accuracy on the test images is.
 """
 
 import argparse
@@ -12,9 +12,7 @@ import time
 import warnings
 
 import digits  # first: it sets how many threads MXNet uses
-import mxconv
-from mxconv import MultiChannelConv2D
-from mxconv.network import blocks
+from mxconv import MultiChannelConv2D, convert, set_algorithm
 
 import mxnet as mx
 import numpy as np
@@ -25,28 +23,31 @@ from sklearn.datasets import load_sample_images
 
 FAST = {"static_alloc": True, "static_shape": True}
 ROUNDS = 20
-MOST_LOST = 0.01  # of the accuracy on the digits
-MOST_TURNED = 0.02  # 1 - cosine, of the outputs of a large network
+MAX_ACCURACY_LOSS = 0.01  # on the digits
+MAX_COSINE_LOSS = 0.02  # 1 - cosine, of the outputs of a large network
 
 
 def grouped(net):
-    """The operators of the layers that MXNet 1.9.1 gets wrong in INT8, made by nn.Conv2D as well.
+    """The operators of the layers whose outputs are wrong in INT8 in MXNet 1.9.1.
 
-    Where a group has several channels, in or out, outputs are off by far more than rounding.
-    Depthwise layers, of one channel each, are right.
+    If a group has several input or output channels, outputs are off by far more than rounding; the
+    same holds for nn.Conv2D. Depthwise layers, with one channel per group, are right.
     """
-    layers = [block for block in blocks(net) if isinstance(block, MultiChannelConv2D)]
+    blocks = []
+    net.apply(blocks.append)
     return [
-        layer.name + "_fwd"
-        for layer in layers
-        if layer.geometry.groups > 1 and not layer.geometry.depthwise
+        block.name + "_fwd"
+        for block in blocks
+        if isinstance(block, MultiChannelConv2D)
+        and block.geometry.groups > 1
+        and not block.geometry.depthwise
     ]
 
 
 def quantize(net, X):
-    """`net` in INT8, its ranges taken from the images `X` (n, c, h, w) that it sees here."""
-    mxconv.set_algorithm(net, "direct")  # whichever it was trained with
-    images = gluon.data.ArrayDataset(X, nd.zeros(len(X)))  # labels are asked for and not used
+    """`net` in INT8, calibrated on the images `X` (n, c, h, w)."""
+    set_algorithm(net, "native")  # whatever it was trained with
+    images = gluon.data.ArrayDataset(X, nd.zeros(len(X)))  # labels are required but not used
     with warnings.catch_warnings(), unlogged():
         warnings.filterwarnings("ignore", "Cannot decide type", UserWarning)
         quantized = quantize_net_v2(
@@ -57,15 +58,16 @@ def quantize(net, X):
             exclude_layers=grouped(net),
         )
     quantized.hybridize(**FAST)
-    net.hybridize(**FAST)  # quantize_net_v2 has hybridized it without
+    net.hybridize(**FAST)  # quantize_net_v2 has hybridized it without these flags
     return quantized
 
 
 @contextlib.contextmanager
 def unlogged():
-    """Drop what MXNet's library logs, a line or two for each activation that stays in float32.
+    """Drop the log of MXNet's library: a line or two for each activation that stays in float32.
 
-    It has no setting for that, and writes past `sys.stderr`. Errors are raised as ever.
+    MXNet has no setting for that, and its library doesn't write to `sys.stderr`. Errors are still
+    raised.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -79,7 +81,7 @@ def unlogged():
 
 
 def photographs(size=224):
-    """scikit-learn's two photographs, two crops of each, as an NDArray (4, 3, size, size)."""
+    """Two crops of each of scikit-learn's two photographs, an NDArray (4, 3, size, size)."""
     crops = [
         image[top : top + size, left : left + size]
         for image in load_sample_images().images
@@ -89,17 +91,17 @@ def photographs(size=224):
 
 
 def resnet18():
-    """The model zoo's ResNet-18 of MultiChannelConv2D, with the same random weights each time."""
+    """The model zoo's ResNet-18, converted, with the same random weights each time."""
     mx.random.seed(digits.SEED)
-    net = mxconv.convert(vision.resnet18_v1())
+    net = convert(vision.resnet18_v1())
     net.initialize(init.Xavier())
-    net(nd.zeros((1, 3, 32, 32)))  # draws the weights, which waited for their input channels
+    net(nd.zeros((1, 3, 32, 32)))  # infers the input channels and draws the weights
     net.hybridize(**FAST)
     return net
 
 
 def milliseconds(nets, x, rounds=ROUNDS):
-    """Each network's shortest time for `x`. They take turns, so that a busy machine slows all."""
+    """The shortest time of each network for `x`; they take turns, so a busy machine slows all."""
     times = []
     for _ in range(rounds + 1):
         times.append([])
@@ -107,11 +109,11 @@ def milliseconds(nets, x, rounds=ROUNDS):
             start = time.perf_counter()
             net(x).wait_to_read()
             times[-1].append(1000 * (time.perf_counter() - start))
-    return np.min(times[1:], axis=0)  # the first round made the graphs
+    return np.min(times[1:], axis=0)  # the first round traced the graphs
 
 
 def cosine(y, reference):
-    """How well the directions of two batches of outputs agree: at best 1."""
+    """The cosine of the angle between two batches of outputs; 1 if they have one direction."""
     return ((y * reference).sum() / (y.norm() * reference.norm())).asscalar()
 
 
@@ -142,10 +144,10 @@ def main():
     print("network       judged by  float32    INT8  float32 ms  INT8 ms  ratio")
     row("LeNet", "accuracy", shares, lenet_times)
     row("resnet18_v1", "cosine", cosines, times)
-    if shares[1] < shares[0] - MOST_LOST:
+    if shares[1] < shares[0] - MAX_ACCURACY_LOSS:
         return f"int8: the accuracy fell from {shares[0]:.4f} to {shares[1]:.4f}"
-    if cosines[1] < 1 - MOST_TURNED:
-        return f"int8: resnet18_v1's outputs have turned, cosine {cosines[1]:.4f}"
+    if cosines[1] < 1 - MAX_COSINE_LOSS:
+        return f"int8: the outputs of resnet18_v1 have changed direction, cosine {cosines[1]:.4f}"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Run a training script with MXNet's parameter server, and end it all when a process is lost.
+"""Run a training script with MXNet's parameter server, and end the job if a process is lost.
 
     python examples/launch.py --workers 2 examples/digits_distributed.py --epochs 5
 
-starts a scheduler, the servers and the workers, each in a process of its own, and waits for them.
-MXNet waits in silence and for ever for a process that is gone; here the whole job ends at once,
-with a message and status 1. It ends as well when this process does. docs/distributed.md has the
-variables that spread a job over several machines.
+starts a scheduler, the servers and the workers, each in its own process, and waits for them. If a
+process is lost, MXNet waits forever without a message. Here the whole job ends at once, with a
+message and status 1. It also ends when this process does. docs/distributed.md lists the variables
+that distribute a job over several machines.
 """
 
 import argparse
@@ -21,20 +21,21 @@ import time
 import traceback
 
 LOOPBACK = "127.0.0.1"
-GRACE = 10  # seconds that the scheduler and the servers have to end after the last worker
+GRACE = 10  # seconds for the scheduler and the servers to end after the last worker
 PR_SET_PDEATHSIG = 1
 
 
 def launch(script, arguments=(), workers=2, servers=1):
-    """Run `script` with `arguments` in every worker: 0 when all processes have ended well, else 1.
+    """Run `script` with `arguments` in every worker: 0 if all processes succeed, else 1.
 
-    DMLC_* variables that are set already are kept, so that they can join this machine's `workers`
-    and `servers` to those of others; the scheduler runs where DMLC_NODE_HOST is DMLC_PS_ROOT_URI.
+    DMLC_* variables that are already set are kept. They can join the `workers` and `servers` of
+    this machine with those of others; the scheduler runs where DMLC_NODE_HOST equals
+    DMLC_PS_ROOT_URI.
     """
     if "DMLC_PS_ROOT_URI" in os.environ and "DMLC_NODE_HOST" not in os.environ:
         raise ValueError(
-            "DMLC_PS_ROOT_URI is set to %(DMLC_PS_ROOT_URI)s: expected DMLC_NODE_HOST "
-            "too, this machine's own address" % os.environ
+            f"DMLC_PS_ROOT_URI is set to {os.environ['DMLC_PS_ROOT_URI']}: expected "
+            "DMLC_NODE_HOST too, the address of this machine"
         )
     environment = {
         "DMLC_PS_ROOT_URI": LOOPBACK,
@@ -61,20 +62,20 @@ def launch(script, arguments=(), workers=2, servers=1):
         problem = _supervise(processes)
         if problem:
             print(
-                f"launch: {problem}; MXNet would wait for ever, so the job ends here",
+                f"launch: {problem}; MXNet would wait forever, so the job ends here",
                 file=sys.stderr,
             )
         return int(bool(problem))
     finally:
-        for _, process in processes:  # with the processes that they have started themselves
+        for _, process in processes:  # and the processes that they have started
             with contextlib.suppress(ProcessLookupError, PermissionError):  # they have ended
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
 def _supervise(processes):
-    """Wait until every process has ended with status 0, or say what went wrong before."""
-    patience = None
+    """Wait until every process has ended with status 0: None, or what went wrong first."""
+    deadline = None
     while True:
         statuses = [process.poll() for _, process in processes]
         for (role, process), status in zip(processes, statuses):
@@ -89,20 +90,20 @@ def _supervise(processes):
             return None
         running = [role for (role, _), status in zip(processes, statuses) if status is None]
         if "worker" not in running:
-            patience = patience or time.monotonic() + GRACE
-            if time.monotonic() > patience:
-                return f"every worker has ended, but the {' and '.join(running)} did not follow"
+            deadline = deadline or time.monotonic() + GRACE
+            if time.monotonic() > deadline:
+                return f"every worker has ended, but not the {' and '.join(running)}"
         time.sleep(0.1)
 
 
 def node(launcher, script, arguments):
-    """Be what DMLC_ROLE says: a worker that runs the script, or MXNet's scheduler or server."""
+    """Run as DMLC_ROLE says: a worker that runs the script, or MXNet's scheduler or server."""
     if sys.platform == "linux":  # the kernel kills this process when the launcher ends
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != launcher:
         sys.exit("the launcher has ended")
     if os.environ["DMLC_ROLE"] != "worker":
-        import mxconv  # noqa: F401  (MXNet's import stays in the role until the job is done)
+        import mxconv  # noqa: F401  (importing MXNet runs the scheduler or server to its end)
     sys.argv = [script, *arguments]
     sys.path[0] = os.path.dirname(os.path.abspath(script))
     try:
@@ -112,7 +113,7 @@ def node(launcher, script, arguments):
             raise
         traceback.print_exc()
         sys.stdout.flush()
-        os._exit(1)  # an ordinary end would wait for the other workers in the KVStore's destructor
+        os._exit(1)  # a normal exit would wait for the other workers in the KVStore's destructor
 
 
 def _free_port():

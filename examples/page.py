@@ -1,8 +1,9 @@
-"""The chapter's arrays as a page: click an output element, and its sum is spelled out.
+"""A web page with the chapter's arrays: click an output element to see its sum spelled out.
 
-It goes to ``output/page.html``; open it in a browser.
+It is written to ``output/page.html``; open that file in a browser.
 """
 
+import argparse
 from pathlib import Path
 
 from cell_2 import X
@@ -13,8 +14,9 @@ PAGE = Path(__file__).resolve().parent / "output" / "page.html"
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # no options
     PAGE.parent.mkdir(exist_ok=True)
-    print("wrote %s" % draw.page(X, K, PAGE))
+    print(f"wrote {draw.page(X, K, PAGE)}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """Problem 2: the cost of a convolution, forward and backward, in operations and in memory.
 
-Each formula stands beside a loop over scalars that makes the same sums and counts what it does. On
-whole numbers the loop's sums equal MXNet's outputs and gradients, so what it counts is the
-convolution.
+Each formula is compared with a loop over scalars that computes the same sums and counts its
+operations. On whole numbers the sums of the loop equal MXNet's outputs and gradients, so its counts
+are those of the convolution.
 """
 
+import argparse
 from collections import namedtuple
 from itertools import chain, product
 
-from mxconv import MultiChannelConv2D, cost
-from mxconv.cost.text import aligned
+from mxconv import MultiChannelConv2D
+from mxconv.exercises import count_cost
 
 import numpy as np
 from mxnet import autograd, nd
@@ -26,7 +27,7 @@ Counted = namedtuple("Counted", "sums multiplications additions")
 
 
 def add_up(terms):
-    """Add up terms (place, factor, ...), products of factors, by place: the sums, and a count."""
+    """Add up products, given as (place, factor, ...), by place: a `Counted`."""
     sums, multiplications, additions = {}, 0, 0
     for place, term, *factors in terms:
         for factor in factors:
@@ -40,7 +41,7 @@ def add_up(terms):
 
 
 def meetings(geometry, input_shape):
-    """The products of a convolution: the places of the factors in padded X and K, and in Y."""
+    """The products of a convolution: the places of both factors, in padded X and K, and in Y."""
     N, c_o, o_h, o_w = geometry.output_shape(input_shape)
     _, c, k_h, k_w = geometry.weight_shape
     (s_h, s_w), (d_h, d_w) = geometry.strides, geometry.dilation
@@ -51,13 +52,13 @@ def meetings(geometry, input_shape):
 
 
 def count(geometry, X, K, dY, bias=None):
-    """Make the sums of one training step: a `Counted` for forward, data, weight and bias.
+    """Compute the sums of one training step: a `Counted` for forward, data, weight and bias.
 
-    X, K, dY and the bias, if there is one, are NumPy arrays of the shapes that `geometry` gives
-    them. 'data' is the gradient to the padded X.
+    X, K, dY and bias, if there is one, are NumPy arrays of the shapes that `geometry` implies.
+    'data' is the gradient with respect to the padded X.
     """
     met = list(meetings(geometry, X.shape))
-    X = np.pad(X, ((0, 0), (0, 0), *geometry.margins))
+    X = np.pad(X, ((0, 0), (0, 0), *geometry.pads))
     products = ((y, X[x], K[k]) for x, k, y in met)
     biases = () if bias is None else ((y, bias[y[1]]) for y, _ in np.ndenumerate(dY))
     to_biases = () if bias is None else ((y[1], value) for y, value in np.ndenumerate(dY))
@@ -70,7 +71,7 @@ def count(geometry, X, K, dY, bias=None):
 
 
 def formulas(costs):
-    """What `count` counts, by formula: (multiplications, additions) by part."""
+    """What `count` counts, by formula: (multiplications, additions) for each part."""
     forward, backward = costs.forward, costs.backward
     counts = {"forward": (forward.multiplications, forward.additions + forward.bias_additions)}
     for part in ("data", "weight", "bias"):
@@ -84,7 +85,7 @@ def whole_numbers(random, shape):
 
 
 def compare(title, input_shape, arguments):
-    """Count a layer's operations, check its sums against MXNet, and print counts and formulas."""
+    """Count a layer's operations, compare its sums with MXNet's, and print counts and formulas."""
     random = np.random.RandomState(0)
     layer = MultiChannelConv2D(in_channels=input_shape[1], **arguments)
     layer.initialize()
@@ -102,13 +103,13 @@ def compare(title, input_shape, arguments):
     y.backward(nd.array(dY))
 
     counted = count(layer.geometry, X, K, dY, bias)
-    (top, _), (left, _) = layer.geometry.margins
+    (top, _), (left, _) = layer.geometry.pads
     gradient = {(n, c, i - top, j - left): g for (n, c, i, j), g in counted["data"].sums.items()}
     assert all(g == gradient.get(place, 0) for place, g in np.ndenumerate(x.grad.asnumpy()))
     assert counted["forward"].sums == dict(np.ndenumerate(y.asnumpy()))
     assert counted["weight"].sums == dict(np.ndenumerate(layer.weight.grad().asnumpy()))
 
-    expected = formulas(cost(layer, input_shape))
+    expected = formulas(count_cost(layer, input_shape))
     print(f"{title}: {layer} on {input_shape}")
     print("           multiplications          additions")
     print("           formula   counted   formula   counted")
@@ -120,22 +121,29 @@ def compare(title, input_shape, arguments):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # no options
     for title, (input_shape, arguments) in LAYERS.items():
         compare(title, input_shape, arguments)
-    chapter = cost(MultiChannelConv2D(**LAYERS["the chapter's cell 5"][1]), (1, 2, 3, 3)).forward
+    chapter = count_cost(
+        MultiChannelConv2D(**LAYERS["the chapter's cell 5"][1]), (1, 2, 3, 3)
+    ).forward
     assert (chapter.multiplications, chapter.additions) == (96, 84)
 
     input_shape, arguments = REALISTIC
-    costs = cost(MultiChannelConv2D(**arguments), input_shape)
+    costs = count_cost(MultiChannelConv2D(**arguments), input_shape)
     print(f"A layer of a real network: {costs}")
     assert costs.backward.multiplications == 2 * costs.forward.multiplications
-    for algorithm in ("matmul", "definition"):
-        costs = cost(MultiChannelConv2D(algorithm=algorithm, **arguments), input_shape)
-        print(f"\nThe same with algorithm {algorithm!r}:", *aligned(costs.memory.rows()), sep="\n")
+    for algorithm in ("im2col", "definition"):
+        costs = count_cost(MultiChannelConv2D(algorithm=algorithm, **arguments), input_shape)
+        print(f"\nThe same layer with another algorithm: {costs}")
     assert costs.memory.forward.products == costs.forward.multiplications
     print()
-    print("The backward pass takes exactly twice the forward's multiplications: a training step is")
-    print("three forward passes, or two for a first layer, whose input needs no gradient.")
+    print(
+        "The backward pass takes exactly twice the multiplications of the forward pass. A training"
+    )
+    print(
+        "step costs three forward passes, or two for a first layer, whose input needs no gradient."
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Problem 3: how the count grows when the channels are doubled, and when the padding is.
+"""Problem 3: the growth of the operations if the channels, or the padding, are doubled.
 
-Twice the input and twice the output channels make exactly four times the multiplications. For twice
-the padding there is no factor: it depends on the input's size, and on the stride.
+Doubling both the input and the output channels takes exactly four times the multiplications. For
+doubling the padding there is no single factor: it depends on the input's size and on the stride.
 """
 
+import argparse
 from fractions import Fraction
 from pathlib import Path
 
-from mxconv import ConvGeometry, MultiChannelConv2D, cost
+from mxconv import ConvGeometry, MultiChannelConv2D
+from mxconv.exercises import count_cost
 
 from matplotlib.figure import Figure
 
@@ -17,15 +19,15 @@ SIZES = {224: 1.018, 56: 1.073, 7: 1.653, 2: 4, 1: 9}  # height and width, and t
 
 
 def channel_factors(c_i, c_o):
-    """How many times the operations of 64 to 128 channels c_i to c_o take, as exact fractions.
+    """The operations of c_i to c_o channels relative to those of 64 to 128, as exact fractions.
 
-    The multiplications, the additions, and these with those of a bias, for 3x3 kernels. The size of
-    the input cancels out.
+    These are the factors of the multiplications, of the additions, and of the additions with a
+    bias, for 3x3 kernels. The size of the input cancels out.
     """
 
     def counts(c_i, c_o):
         layer = MultiChannelConv2D(c_o, kernel_size=3, padding=1, in_channels=c_i)
-        forward = cost(layer, (1, c_i, 56, 56)).forward
+        forward = count_cost(layer, (1, c_i, 56, 56)).forward
         additions = forward.additions
         return forward.multiplications, additions, additions + forward.bias_additions
 
@@ -33,12 +35,12 @@ def channel_factors(c_i, c_o):
 
 
 def padding_factor(size, strides=1):
-    """How many times the multiplications of padding 1 padding 2 takes, as an exact fraction.
+    """The multiplications with padding 2 relative to those with padding 1, as an exact fraction.
 
-    For an input of size x size and 3x3 kernels.
+    The input is size x size, and the kernel 3x3.
     """
     once, twice = (
-        cost(ConvGeometry(1, 3, strides, padding), (1, 1, size, size)).forward.multiplications
+        count_cost(ConvGeometry(1, 3, strides, padding), (1, 1, size, size)).forward.multiplications
         for padding in (1, 2)
     )
     return Fraction(twice, once)
@@ -54,7 +56,7 @@ def draw_channels(axes):
     axes.set_xticks(range(len(table)))
     axes.set_xticklabels([f"{what}\n{c_i} to {c_o}" for what, (c_i, c_o) in CHANNELS.items()])
     axes.set(
-        title="Twice the channels of a layer of 64 to 128",
+        title="Twice the channels of a layer from 64 to 128",
         xlabel="channels doubled",
         ylabel="times the operations",
         ylim=(0, 5),
@@ -74,7 +76,7 @@ def draw_padding(axes):
         (size, float(padding_factor(size)), "{:.4g}", (0, 8) if size > 7 else (-18, -13))
         for size in SIZES
     ]
-    text = "5 pixels, stride 4: {:.4g}, for the output stays 2 x 2"
+    text = "5 pixels, stride 4: {:.4g}, since the output stays 2 x 2"
     labels.append((5, float(padding_factor(5, strides=4)), text, (0, -18)))
     for size, factor, text, offset in labels:
         axes.annotate(
@@ -98,7 +100,7 @@ def draw_padding(axes):
 
 
 def draw(path):
-    """Draw both kinds of factors, as a PNG of 1300 x 560 pixels."""
+    """Write a plot of both kinds of factors, a PNG of 1300 x 560 pixels."""
     figure = Figure(figsize=(13, 5.6), dpi=100, constrained_layout=True)
     for axes, panel in zip(figure.subplots(1, 2), (draw_channels, draw_padding)):
         panel(axes)
@@ -110,6 +112,7 @@ def draw(path):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # no options
     print("channels doubled  multiplications  additions  additions with bias")
     for what, channels in CHANNELS.items():
         multiplications, additions, with_bias = channel_factors(*channels)
@@ -127,7 +130,7 @@ def main():
         assert factor == Fraction(size + 2, size) ** 2
         assert round(float(factor), 3) == expected
     hidden = padding_factor(5, strides=4)
-    print(f"with 5 pixels and stride 4: {float(hidden):.4g}, as the output is 2 x 2 either way")
+    print(f"with 5 pixels and stride 4: {float(hidden):.4g}, since the output is 2 x 2 either way")
     assert hidden == 1
 
     draw(PICTURE)

@@ -1,11 +1,14 @@
-"""Problem 4: what the forward computation of a 1x1 convolution costs.
+"""Problem 4: the cost of the forward computation of a 1x1 convolution.
 
-Each of the c_o h w outputs is a sum over c_i channels: c_o c_i h w multiplications, and
-c_o (c_i - 1) h w additions. Stride and padding change no more than the number of outputs, so with
-them o_h and o_w stand in the place of h and w, o = floor((h + 2p - 1) / s) + 1.
+Each of the c_o h w outputs is a sum over c_i channels. That takes c_o c_i h w multiplications and
+c_o (c_i - 1) h w additions. Stride and padding change only the number of outputs: they replace h
+and w by o_h and o_w, with o_h = floor((h + 2p - 1) / s) + 1.
 """
 
-from mxconv import ConvGeometry, cost
+import argparse
+
+from mxconv import ConvGeometry
+from mxconv.exercises import count_cost
 from problem_2 import count
 
 import numpy as np
@@ -14,6 +17,7 @@ C_I, C_O, H, W = 3, 2, 5, 4
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # no options
     print(f"{C_I} to {C_O} channels, {H} x {W} pixels")
     print("stride  padding  outputs  multiplications  counted  additions  counted")
     for strides, padding in ((1, 0), (2, 0), (1, 1), (2, 1), ((2, 3), (0, 2))):
@@ -21,7 +25,7 @@ def main():
         X, K = np.ones((1, C_I, H, W)), np.ones(geometry.weight_shape)
         output_shape = geometry.output_shape(X.shape)
         counted = count(geometry, X, K, np.ones(output_shape))["forward"]
-        forward = cost(geometry, X.shape).forward
+        forward = count_cost(geometry, X.shape).forward
         o_h, o_w = output_shape[2:]
         assert forward.multiplications == counted.multiplications == C_O * C_I * o_h * o_w
         assert forward.additions == counted.additions == C_O * (C_I - 1) * o_h * o_w
@@ -33,9 +37,9 @@ def main():
         )
 
     window = ConvGeometry(C_O, 3, padding=1, in_channels=C_I)
-    ratio = cost(window, (1, C_I, H, W)).forward.multiplications / (C_O * C_I * H * W)
+    ratio = count_cost(window, (1, C_I, H, W)).forward.multiplications / (C_O * C_I * H * W)
     assert ratio == 9
-    print(f"A 3x3 window with as many outputs takes {ratio:.0f} times the multiplications.")
+    print(f"A 3x3 kernel with as many outputs takes {ratio:.0f} times the multiplications.")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
 """Problem 6: a convolution as a matrix multiplication, for windows of any size.
 
-Two ways: gather the windows into columns and multiply them by the kernel (im2col), or spread the
-kernel over a matrix and multiply the input by it (Toeplitz). Whole numbers, so equal means equal.
+There are two ways: gather the windows into columns and multiply them by the kernel (im2col), or
+spread the kernel over a matrix and multiply the input by it (Toeplitz). The data are whole numbers,
+so equal means equal to the last bit.
 """
+
+import argparse
 
 from cell_2 import X
 from cell_4 import K
 from mxconv import MultiChannelConv2D, corr2d_multi_in_out
-from mxconv.matrix import toeplitz
+from mxconv.exercises import convolution_matrix
 
 import numpy as np
 from mxnet import autograd, nd
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # no options
     Y = corr2d_multi_in_out(X, K)
     c_o, o_h, o_w = Y.shape
 
@@ -23,13 +27,13 @@ def main():
     print(f"K as rows {(c_o, columns.shape[0])} times the columns:{product}")
     assert np.array_equal(product.asnumpy(), Y.asnumpy())
 
-    layer = MultiChannelConv2D(c_o, K.shape[2:], use_bias=False, in_channels=2, algorithm="matmul")
+    layer = MultiChannelConv2D(c_o, K.shape[2:], use_bias=False, in_channels=2, algorithm="im2col")
     layer.initialize()
     layer.weight.set_data(K)
     assert np.array_equal(layer(X.expand_dims(0))[0].asnumpy(), Y.asnumpy())
     print(f"{layer} gives the same")
 
-    T = toeplitz(K, X.shape)
+    T = convolution_matrix(K, X.shape)
     print(f"Toeplitz: K {K.shape} becomes T {T.shape}; its first block, channel 0 to 0:{T[:4, :9]}")
     assert np.array_equal(nd.dot(T, X.reshape(-1)).asnumpy(), Y.reshape(-1).asnumpy())
     print("T vec(X) equals vec(Y)")
@@ -40,7 +44,7 @@ def main():
     dY = nd.arange(1, Y.size + 1).reshape(Y.shape)
     Y.backward(dY)
     assert np.array_equal(nd.dot(T.T, dY.reshape(-1)).asnumpy(), X.grad.reshape(-1).asnumpy())
-    print(f"T' vec(dY) equals the gradient to X:{X.grad}")
+    print(f"T' vec(dY) equals the gradient with respect to X:{X.grad}")
 
 
 if __name__ == "__main__":

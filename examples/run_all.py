@@ -1,7 +1,7 @@
-"""Run the chapter: its cells, compared with the book, its problems, its figures, and real uses.
+"""Run the chapter's cells, compared with the book, its problems, its figures, and applications.
 
-Every script runs in a process of its own. The exit status is 0 only if every cell printed what
-``expected/`` holds and every other script, which checks its own results, succeeded.
+Each script runs in its own process. The exit status is 0 only if every cell prints what is in
+``expected/`` and every other script, which checks its own results, succeeds.
 """
 
 import argparse
@@ -14,26 +14,32 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CELLS = [f"cell_{n}" for n in range(1, 8)]
-OTHERS = [f"problem_{n}" for n in range(1, 7)] + ["figures", "page", "edges", "digits", "tune"]
+OTHERS = [f"problem_{n}" for n in range(1, 7)] + [
+    "figures",
+    "page",
+    "edges",
+    "digits",
+    "choose_algorithms",
+]
 OUTPUT = HERE / "output"
-LIMIT = 300  # seconds one script may take
+LIMIT = 300  # seconds that one script may take
 
 
 def title(name):
-    """The first line of the script's docstring."""
+    """The first line of a script's docstring."""
     source = (HERE / f"{name}.py").read_text(encoding="utf-8")
     return ast.get_docstring(ast.parse(source)).splitlines()[0]
 
 
 def run(name, stdout=None):
-    """Run one script to its end: ``(problem, output)``, where None means no problem.
+    """Run one script: ``(problem, output)``, where the problem is None if there is none.
 
-    Its standard error always goes to the terminal, and so does its output, unless `stdout` is a
-    pipe: then the output is returned.
+    Its standard error always goes to the terminal. So does its output, unless `stdout` is a pipe;
+    then the output is returned.
     """
     command = [sys.executable, "-u", str(HERE / f"{name}.py")]
     try:
-        done = subprocess.run(command, stdout=stdout, universal_newlines=True, timeout=LIMIT)
+        done = subprocess.run(command, stdout=stdout, text=True, timeout=LIMIT)
     except subprocess.TimeoutExpired:
         return f"took more than {LIMIT} s", ""
     problem = f"exit status {done.returncode}" if done.returncode else None
@@ -41,7 +47,7 @@ def run(name, stdout=None):
 
 
 def run_cell(name):
-    """Run a cell, show what it prints, and compare: the problem, or None."""
+    """Run a cell, show its output, and compare it with the book's: the problem, or None."""
     problem, output = run(name, subprocess.PIPE)
     output = output.strip("\n")
     print(output or "(prints nothing)")
@@ -64,7 +70,7 @@ def main():
         nargs="+",
         metavar="NAME",
         choices=CELLS + OTHERS,
-        help="run these only: %(choices)s",
+        help="run only these: %(choices)s",
     )
     names = parser.parse_args().only or CELLS + OTHERS
 
@@ -83,7 +89,7 @@ def main():
     if files:
         print(f"wrote into {OUTPUT}: {', '.join(files)}")
     for what, some, done in (
-        ("problems, figures and uses", OTHERS, "checked"),
+        ("problems, figures and applications", OTHERS, "checked"),
         ("book", CELLS, "reproduced"),
     ):
         ends = [results[name] for name in results if name in some]

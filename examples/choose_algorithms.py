@@ -1,10 +1,11 @@
-"""A detector's heads on a small network, tuned: each layer's algorithm by measurement.
+"""The algorithm of each layer of a small detector, predicted by the rules and measured.
 
-The backbone is like MobileNet's, of depthwise and 1x1 layers; the heads have few output channels,
-which MXNet's operator is slow for. What is printed of times is measured, on one thread, and not
-judged; the outputs are.
+The backbone has depthwise and 1x1 layers, like MobileNet's. The heads have few output channels, for
+which MXNet's operator is slow. The times are measured on one thread and aren't checked; the outputs
+are.
 """
 
+import argparse
 import os
 import statistics
 import sys
@@ -13,20 +14,19 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import mxconv  # first: it readies NumPy for MXNet
-from mxconv import MultiChannelConv2D, load_tuning, tune
+from mxconv import MultiChannelConv2D, choose_algorithms, load_choices, set_algorithm
 
 import mxnet as mx
 from mxnet import nd
 from mxnet.gluon import nn
 
-SAVED = Path(__file__).resolve().parent / "output" / "tuning.json"
+SAVED = Path(__file__).resolve().parent / "output" / "choices.json"
 CALLS = 15
-MOST = 1e-4  # how much outputs may differ, as a share of the largest
+TOLERANCE = 1e-4  # of the outputs, relative to the largest one
 
 
 def block(channels, before, strides=1):
-    """A depthwise 3x3 layer and a 1x1 layer, both normalised: n, before -> n, channels."""
+    """A depthwise 3x3 layer and a 1x1 layer, each with batch normalization."""
     layers = nn.HybridSequential()
     for layer in (
         MultiChannelConv2D(before, 3, strides, 1, groups=before, use_bias=False),
@@ -53,19 +53,19 @@ class Detector(nn.HybridBlock):
         return self.scores(x), self.boxes(x), self.mask(x)
 
 
-def detector(x):
-    """The network, with the same parameters every time, hybridized and called once with x."""
+def detector(x, algorithm):
+    """A hybridized detector, called once with x; its parameters are the same every time."""
     net = Detector()
     mx.random.seed(1)
     net.initialize(mx.init.Xavier())
-    mxconv.set_algorithm(net, "direct")
+    set_algorithm(net, algorithm)
     net.hybridize(static_alloc=True, static_shape=True)
-    net(x)  # which finds out the layers' input channels, and draws their parameters
+    net(x)  # infers the input channels of the layers, and draws their parameters
     return net
 
 
 def milliseconds(nets, x):
-    """The median time of a call of each network, called in turn."""
+    """The median time of a call of each network; the networks take turns."""
     times = {name: [] for name in nets}
     for _ in range(CALLS):
         for name, net in nets.items():
@@ -73,31 +73,35 @@ def milliseconds(nets, x):
             net(x)
             nd.waitall()
             times[name].append(1000 * (time.perf_counter() - start))
-    return {name: statistics.median(values[2:]) for name, values in times.items()}
+    return {name: statistics.median(values[2:]) for name, values in times.items()}  # 2 to warm up
 
 
 def difference(ours, theirs):
-    """The largest difference of two lists of outputs, as a share of the largest output of each."""
+    """The largest difference between two lists of outputs, relative to the largest output."""
     return max(((a - b).abs().max() / b.abs().max()).asscalar() for a, b in zip(ours, theirs))
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # no options
     x = nd.random.normal(shape=(1, 3, 128, 128))
-    nets = {name: detector(x) for name in ("direct", "tuned", "loaded")}
-    expected = nets["direct"](x)
+    nets = {name: detector(x, "native") for name in ("native", "measured", "loaded")}
+    nets["predicted"] = detector(x, "auto")
+    expected = nets["native"](x)
 
+    print(choose_algorithms(nets["predicted"], x.shape))
+    print()
     SAVED.parent.mkdir(exist_ok=True)
-    print(tune(nets["tuned"], x, path=SAVED))
-    load_tuning(nets["loaded"], SAVED)
+    print(choose_algorithms(nets["measured"], x, measure=True, path=SAVED))
+    load_choices(nets["loaded"], SAVED)
     print(f"wrote {SAVED}")
 
     for name, time_of_call in milliseconds(nets, x).items():
-        print(f"{name:6}  {time_of_call:6.2f} ms a call of the network")
-    for name in ("tuned", "loaded"):
+        print(f"{name:9}  {time_of_call:6.2f} ms per call of the network")
+    for name in ("predicted", "measured", "loaded"):
         differs = difference(nets[name](x), expected)
         print(f"{name}: outputs differ by {differs:.1e} of the largest")
-        if not differs <= MOST:
-            return f"tune: the {name} network has other outputs"
+        if not differs <= TOLERANCE:
+            return f"choose_algorithms: outputs of the {name} network differ by {differs:.1e}"
     return None
 
 
