@@ -8,13 +8,16 @@ export TYPED := make $(MAKECMDGOALS)
 
 help:
 	@echo "make book    run the chapter and the examples, compare every output with the book's (3 minutes)"
-	@echo "make test    run the tests (20 minutes; one file: make test ARGS=tests/test_layer.py)"
+	@echo "make test    run the fast tests (3 minutes; of one file: make test ARGS=tests/test_layer.py)"
+	@echo "make test-slow  run the others: processes, browser, long loops (15 minutes)"
+	@echo "make test-all   run all tests (20 minutes; one whole file: make test-all ARGS=tests/test_x.py)"
 	@echo "make test-avx2  on a CPU with AVX-512: run those that depend on it as on one without"
 	@echo "make lint    have ruff and mypy look at the code"
 	@echo "make cover   run the tests and list the lines and branches that they don't reach"
 	@echo "make pythons run the tests and the examples on every Python from 3.8 to 3.12 that is installed"
-	@echo "make bench   measure the layer against nn.Conv2D on this machine (half an hour)"
-	@echo "make rule    measure what the rule of 'auto' is drawn from, for benchmarks/rule.md (10 minutes)"
+	@echo "make bench   compare the layer with nn.Conv2D on this machine (half an hour)"
+	@echo "make rule    measure the evidence for the rule of 'auto', benchmarks/rule.md (10 minutes)"
+	@echo "make docs    write docs/_build/html/index.html, the documentation as web pages (1 minute)"
 	@echo "make page    write examples/output/page.html, where every sum can be clicked"
 	@echo "make clean   remove $(VENV) and what building left"
 	@echo "All but the last make $(VENV) by themselves (2 minutes), with the first suitable Python they"
@@ -34,8 +37,8 @@ bench: installed-examples
 
 RULE := benchmarks/rule.md
 rule: installed-examples
-	@$(RUN) benchmarks/convolutions.py --groups "the rule" --networks \
-		--algorithms align split tile taps $(ARGS) >$(RULE).new && mv $(RULE).new $(RULE)
+	@$(RUN) benchmarks/convolutions.py --groups "the rule" --algorithms candidates --networks \
+		$(ARGS) >$(RULE).new && mv $(RULE).new $(RULE)
 
 lint: installed-lint
 	@$(RUN) -m ruff check
@@ -52,8 +55,24 @@ pythons: installed-examples
 page: installed-examples
 	@$(RUN) examples/page.py
 
-test: SAYS := $(if $(ARGS),pytest $(ARGS),all tests: about 20 minutes)
+# There is a folder of this name, hence .PHONY. -E reads every page again, so no warning is missed.
+.PHONY: docs
+SITE := docs/_build/html
+docs: SAYS := the documentation as web pages, where every warning is an error: about a minute
+docs: installed-docs
+	@$(RUN) -m sphinx -W --keep-going -q -E -d docs/_build/doctrees docs $(SITE)
+	@echo "open $(SITE)/index.html in a browser"
+
+test: SAYS := $(if $(ARGS),pytest -m "not slow" $(ARGS),the fast tests: about 3 minutes)
 test: installed-test
+	@$(RUN) -m pytest -m "not slow" $(ARGS)
+
+test-slow: SAYS := $(if $(ARGS),pytest -m slow $(ARGS),the slow tests: about 15 minutes)
+test-slow: installed-test
+	@$(RUN) -m pytest -m slow $(ARGS)
+
+test-all: SAYS := $(if $(ARGS),pytest $(ARGS),all tests: about 20 minutes)
+test-all: installed-test
 	@$(RUN) -m pytest $(ARGS)
 
 # What depends on the CPU's kernels, as they are without AVX-512 on a CPU that has it.
@@ -63,6 +82,7 @@ test-avx2: installed-test
 
 clean:
 	rm -rf $(VENV) $(VENV)-uv build dist *.egg-info .pytest_cache .hypothesis .nox
+	rm -rf docs/_build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # -I keeps the folder mxconv/ itself, with its module names, off the search path.
@@ -77,4 +97,4 @@ venv:
 .DEFAULT:
 	$(error there is no target $@: `make help` lists them)
 
-.PHONY: help bench book cover lint page pythons rule test test-avx2 clean venv
+.PHONY: help bench book cover lint page pythons rule test test-slow test-all test-avx2 clean venv

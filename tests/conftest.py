@@ -6,7 +6,7 @@ for a few examples that are the same in every run, 'long' for many new ones.
 
 import os
 
-import mxconv  # noqa: F401  (first: it readies NumPy for MXNet)
+import mxconv  # noqa: F401  (first: it prepares NumPy for MXNet)
 
 import mxnet as mx
 import numpy as np

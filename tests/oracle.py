@@ -21,7 +21,7 @@ def windows(x, kernel, strides=(1, 1), padding=(0, 0), dilation=(1, 1)):
 
 
 def convolve(x, weight, bias=None, strides=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
-    """y (n, c_o, o_h, o_w) in float64."""
+    """The output (n, c_o, o_h, o_w) in float64."""
     x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
     seen = windows(x, weight.shape[2:], strides, padding, dilation)
     y = [

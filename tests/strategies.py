@@ -7,20 +7,20 @@ hypothesis has little to throw away. Numbers come from a seed: there is no need 
 from dataclasses import asdict, dataclass
 from typing import Tuple, Union
 
+from geometries import is_depthwise_only
+from helpers import MODES, NUMPY_MODE
 from mxconv import ConvGeometry
-from mxconv.algorithms import NAMES, unsupported
-from test_layer import MODES
-from test_layer_beyond import NUMPY_MODE
+from mxconv.algorithms import ALGORITHMS, NAMES, unsupported
 
 import numpy as np
 from hypothesis import strategies as st
 
 # Algorithms that transform in float64, which carries the rounding of one number to all others. The
 # rest sum the definition's very products in some order, so that sums of integers are exact.
-TRANSFORMED = frozenset(["fourier"])
+TRANSFORMED = frozenset(name for name in NAMES if not ALGORITHMS[name].exact_on_integers)
 
 MORE_THAN_8 = st.integers(9, 23)
-MOST_TAPS = 150  # for 'definition', whose every tap is a step of Python
+MAX_TAPS = 150  # for 'definition', whose every tap is a step of Python
 
 Size = Union[int, Tuple[int, int]]
 
@@ -114,9 +114,9 @@ def supports(name, case):
         **{key: given[key] for key in given if key not in ("use_bias", "dtype")}
     )
     c_o, c_i = case.weight_shape[:2]
-    if name == "definition" and c_o * c_i * np.prod(case.window) > MOST_TAPS:
+    if name == "definition" and c_o * c_i * np.prod(case.window) > MAX_TAPS:
         return False
-    return not unsupported(name, geometry.core)
+    return not unsupported(name, geometry.normalized)
 
 
 def algorithms(case):
@@ -126,7 +126,9 @@ def algorithms(case):
 
 def cases(name, **given):
     """Cases that the algorithm is for; `given` as in `any_case`."""
-    return any_case(depthwise=name == "split", **given).filter(lambda case: supports(name, case))
+    return any_case(depthwise=is_depthwise_only(name), **given).filter(
+        lambda case: supports(name, case)
+    )
 
 
 def sizes(most, least=1):

@@ -1,8 +1,12 @@
+from functools import partial
+
+import helpers
 import oracle
+from geometries import is_depthwise_only, small, supported
 from mxconv import ConvGeometry, corr2d_multi_in_out
-from mxconv.algorithms import ALGORITHMS, resolve, unsupported
-from mxconv.algorithms.definition import MOST_TRACED_TAPS
-from mxconv.algorithms.steps import dilate
+from mxconv.algorithms import ALGORITHMS, resolve
+from mxconv.algorithms.definition import MAX_TRACED_TAPS
+from mxconv.algorithms.ops import dilate
 
 import mxnet as mx
 import numpy as np
@@ -11,37 +15,10 @@ from mxnet import autograd, nd, sym
 
 pytestmark = pytest.mark.kernels
 
-GEOMETRIES = [  # channels, kernel, strides, padding, dilation, groups, in_channels
-    ConvGeometry(1, 1, in_channels=1),
-    ConvGeometry(3, 2, in_channels=2),
-    ConvGeometry(2, 1, 2, in_channels=3),
-    ConvGeometry(2, 1, 1, (1, 2), in_channels=3),
-    ConvGeometry(4, 1, (2, 3), 1, 1, 2, in_channels=2),
-    ConvGeometry(4, (3, 2), (1, 2), (2, 0), in_channels=3),
-    ConvGeometry(2, 3, 2, 1, 2, in_channels=2),
-    ConvGeometry(2, (2, 3), 3, 2, (3, 1), in_channels=2),
-    ConvGeometry(4, 3, 1, 1, 1, 2, in_channels=6),
-    ConvGeometry(6, 3, 2, 1, (1, 2), 3, in_channels=3),
-    ConvGeometry(4, (1, 5), 1, (0, 2), 1, 4, in_channels=4),
-    ConvGeometry(1, (7, 8), in_channels=2),
-]
-FOR_FEW = [  # what the algorithms for some geometries are made for
-    ConvGeometry(1, 3, padding=1, in_channels=1),
-    ConvGeometry(17, (3, 2), (1, 2), (0, 1), in_channels=2),
-    ConvGeometry(4, 3, 1, 1, (2, 1), 4, in_channels=4),
-    ConvGeometry(5, 4, (2, 1), (1, 2), in_channels=3),
-    ConvGeometry(16, 1, 2, in_channels=3),
-    ConvGeometry(2, (2, 3), (1, 2), (1, 0), (2, 1), in_channels=1),
-    ConvGeometry(2, (3, 2), 1, (2, 1), (1, 3), in_channels=4),
-    ConvGeometry(9, (3, 2), (1, 2), (0, 1), 1, 9, in_channels=9),
-    ConvGeometry(20, 2, 1, 1, (2, 1), 20, in_channels=20),
-]
-CASES = [
-    pytest.param(name, g, id=f"{name}-{g}")
-    for name in ALGORITHMS
-    for g in GEOMETRIES + FOR_FEW
-    if not unsupported(name, g)
-]
+# Large enough for sums that a shorter format, as bfloat16, would round.
+integers = partial(helpers.integers, most=9)
+
+CASES = [pytest.param(name, g, id=f"{name}-{g}") for name in ALGORITHMS for g in supported(name)]
 EVERY = pytest.mark.parametrize("name", sorted(ALGORITHMS))
 EVERY_CASE = pytest.mark.parametrize("name, g", CASES)
 
@@ -55,17 +32,14 @@ def data(g, draw):
     return draw((2, g.in_channels, 7, 8)), draw(g.weight_shape), draw((g.channels,))
 
 
-def integers(shape):
-    return nd.array(np.random.randint(-9, 10, shape))
-
-
 def normal(shape):
     return nd.random.normal(shape=shape)
 
 
 def equal(name, actual, expected):
-    """Whether results on integers are exact or, for Fourier transforms, all but exact."""
-    return np.abs(actual.asnumpy() - expected).max() <= (1e-9 if name == "fourier" else 0)
+    """Whether results on integers are exact; if they pass through other numbers, all but exact."""
+    exact = ALGORITHMS[name].exact_on_integers
+    return np.abs(actual.asnumpy() - expected).max() <= (0 if exact else 1e-9)
 
 
 @EVERY_CASE
@@ -74,7 +48,7 @@ def test_value_and_gradients_are_exact_on_integers(name, g):
     for operand in operands:
         operand.attach_grad()
     with autograd.record():
-        y = ALGORITHMS[name](nd, x, weight, bias, g)
+        y = ALGORITHMS[name].run(nd, x, weight, bias, g)
     expected = oracle.convolve(*(a.asnumpy() for a in operands), **arguments_of_oracle(g))
     assert y.shape == g.output_shape(x.shape)
     assert equal(name, y, expected)
@@ -91,14 +65,14 @@ def test_value_and_gradients_are_exact_on_integers(name, g):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_real_data_is_within_the_rounding_bound(name, dtype, g):
     x, weight, bias = (a.astype(dtype) for a in data(g, normal))
-    y = ALGORITHMS[name](nd, x, weight, bias, g)
+    y = ALGORITHMS[name].run(nd, x, weight, bias, g)
     assert y.dtype == np.dtype(dtype)
     exact, magnitude = (
         oracle.convolve(*(f(a.asnumpy()) for a in (x, weight, bias)), **arguments_of_oracle(g))
         for f in (np.array, np.abs)
     )
     terms = 2 * int(np.prod(g.weight_shape[1:])) + 2
-    if name == "fourier":  # whose every frequency carries the rounding of the whole plane
+    if not ALGORITHMS[name].exact_on_integers:  # the whole plane's rounding is in each output
         magnitude, terms = magnitude.max(), max(terms, 32)
     oracle.assert_within(y, exact, magnitude, dtype, terms)
 
@@ -106,24 +80,15 @@ def test_real_data_is_within_the_rounding_bound(name, dtype, g):
 @EVERY_CASE
 def test_the_symbol_equals_the_arrays(name, g):
     x, weight, bias = data(g, integers)
-    traced = ALGORITHMS[name](sym, sym.var("x"), sym.var("weight"), sym.var("bias"), g)
+    traced = ALGORITHMS[name].run(sym, sym.var("x"), sym.var("weight"), sym.var("bias"), g)
     y = traced.eval(x=x, weight=weight, bias=bias)[0]
-    assert np.array_equal(y.asnumpy(), ALGORITHMS[name](nd, x, weight, bias, g).asnumpy())
-
-
-FINITE = {
-    "align": ConvGeometry(2, (2, 3), (1, 2), 1, (2, 1), in_channels=2),
-    "split": ConvGeometry(9, (2, 1), (1, 2), 1, (2, 1), 9, in_channels=9),
-    "tile": ConvGeometry(2, (2, 3), (1, 2), 1, (2, 1), in_channels=2),
-    "taps": ConvGeometry(2, (2, 3), 1, 1, (2, 1), 2, in_channels=2),
-    "pixels": ConvGeometry(2, 1, (1, 2), 1, groups=2, in_channels=2),
-}
+    assert np.array_equal(y.asnumpy(), ALGORITHMS[name].run(nd, x, weight, bias, g).asnumpy())
 
 
 @EVERY
 def test_gradients_are_those_of_finite_differences(name):
-    g = FINITE.get(name, ConvGeometry(2, (2, 3), (1, 2), 1, (2, 1), 2, in_channels=2))
-    traced = ALGORITHMS[name](sym, sym.var("x"), sym.var("weight"), sym.var("bias"), g)
+    g = small(name)
+    traced = ALGORITHMS[name].run(sym, sym.var("x"), sym.var("weight"), sym.var("bias"), g)
     shapes = dict(x=(2, g.in_channels, 5, 4), weight=g.weight_shape, bias=(g.channels,))
     location = {operand: np.random.normal(size=shape) for operand, shape in shapes.items()}
     mx.test_utils.check_numeric_gradient(
@@ -131,11 +96,11 @@ def test_gradients_are_those_of_finite_differences(name):
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"split"}))  # for many groups only
-def test_without_stride_and_padding_it_is_the_chapters_function(name):
+@pytest.mark.parametrize("name", [n for n in sorted(ALGORITHMS) if not is_depthwise_only(n)])
+def test_without_stride_and_padding_an_algorithm_is_the_chapters_function(name):
     g = ConvGeometry(3, (2, 3), in_channels=2)
     x, weight = integers((4, 2, 6, 5)), integers(g.weight_shape)
-    y = ALGORITHMS[name](nd, x, weight, None, g)
+    y = ALGORITHMS[name].run(nd, x, weight, None, g)
     for example, output in zip(x, y):
         assert equal(name, output, corr2d_multi_in_out(example, weight).asnumpy())
 
@@ -147,21 +112,20 @@ def test_a_dilated_kernel_has_zeros_between_its_taps():
     assert np.array_equal(dilate(nd, kernel, (2, 3)).asnumpy(), expected)
 
 
-def test_auto_is_direct_until_the_rule_has_chosen():
-    assert resolve("auto", GEOMETRIES[1]) is ALGORITHMS["direct"]
+def test_auto_is_native_until_the_rule_has_chosen():
+    assert resolve("auto", ConvGeometry(3, 2, in_channels=2)) == "native"
 
 
-@pytest.mark.parametrize("name", sorted(ALGORITHMS))
-def test_a_layer_that_waits_for_its_channels_is_traced_as_direct(name):
-    assert resolve(name, ConvGeometry(4, 3)) is ALGORITHMS["direct"]
-    known = FINITE.get(name, ConvGeometry(4, 3, in_channels=1))
-    assert resolve(name, known) is ALGORITHMS[name]
+@EVERY
+def test_a_layer_that_waits_for_its_channels_is_traced_as_native(name):
+    assert resolve(name, ConvGeometry(4, 3)) == "native"
+    assert resolve(name, small(name)) == name
 
 
 def test_the_definition_refuses_a_huge_graph():
     g = ConvGeometry(32, 3, dilation=2, in_channels=32)
-    with pytest.raises(ValueError, match=f"32 x 32 x 5 x 5 = 25600 taps.*{MOST_TRACED_TAPS}"):
-        ALGORITHMS["definition"](sym, sym.var("x"), sym.var("weight"), None, g)
+    with pytest.raises(ValueError, match=f"32 x 32 x 5 x 5 = 25600 taps.*{MAX_TRACED_TAPS}"):
+        ALGORITHMS["definition"].run(sym, sym.var("x"), sym.var("weight"), None, g)
 
 
 def test_the_transforms_take_large_kernels_and_groups():
@@ -170,9 +134,9 @@ def test_the_transforms_take_large_kernels_and_groups():
         (ConvGeometry(4, (13, 9), (2, 3), 5, (1, 2), 2, in_channels=6), (23, 19)),
     ):
         x, weight = integers((2, g.in_channels, *size)), integers(g.weight_shape)
-        y = ALGORITHMS["fourier"](nd, x, weight, None, g)
+        y = ALGORITHMS["fft"].run(nd, x, weight, None, g)
         expected = oracle.convolve(x.asnumpy(), weight.asnumpy(), **arguments_of_oracle(g))
-        assert equal("fourier", y, expected)
+        assert equal("fft", y, expected)
 
 
 def test_a_gradient_that_is_added_to_is_added_to():
@@ -181,60 +145,64 @@ def test_a_gradient_that_is_added_to_is_added_to():
     x.attach_grad("add"), weight.attach_grad("null")
     for _ in range(2):
         with autograd.record():
-            y = ALGORITHMS["fourier"](nd, x, weight, None, g)
+            y = ALGORITHMS["fft"].run(nd, x, weight, None, g)
         y.backward()
     one = nd.ones((1, 1, 3, 3)).asnumpy()
     expected = oracle.gradients(x.asnumpy(), weight.asnumpy(), one)[0]
-    assert equal("fourier", x.grad, 2 * expected)
+    assert equal("fft", x.grad, 2 * expected)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize(
-    "name, spreads", [("blocked", False), ("align", False), ("taps", False), ("fourier", True)]
+    "name, spreads",
+    [("train_layout", False), ("pad_channels", False), ("kn2row", False), ("fft", True)],
 )
-def test_where_it_spreads(name, spreads, value):
+def test_where_inf_and_nan_spread(name, spreads, value):
     g = ConvGeometry(1, 3, padding=1, in_channels=1)
     x = nd.ones((2, 1, 16, 16))
     x[0, 0, 8, 8] = value
-    y = ALGORITHMS[name](nd, x, nd.ones(g.weight_shape), None, g).asnumpy()
+    y = ALGORITHMS[name].run(nd, x, nd.ones(g.weight_shape), None, g).asnumpy()
     wrong = ~np.isfinite(y)
     assert wrong[0].sum() == (256 if spreads else 9) and not wrong[1].any()
-    assert np.isnan(y[wrong]).all() or (value == np.inf and name in ("blocked", "align"))
+    assert np.isnan(y[wrong]).all() or (
+        value == np.inf and name in ("train_layout", "pad_channels")
+    )
 
 
 @pytest.mark.parametrize(
     "name, g, says",
     [
-        ("align", ConvGeometry(16, 3, in_channels=3), "multiple of 16"),
-        ("align", ConvGeometry(4, 3, groups=2, in_channels=4), "groups"),
-        ("align", ConvGeometry(9, 3, groups=9, in_channels=9), "groups"),
-        ("split", ConvGeometry(9, 3, in_channels=9), "other than one for each channel"),
-        ("split", ConvGeometry(7, 3, groups=7, in_channels=7), "fewer than 8 channels"),
-        ("split", ConvGeometry(16, 3, groups=16, in_channels=16), "multiple of 8"),
-        ("tile", ConvGeometry(4, 3, groups=2, in_channels=4), "groups"),
-        ("taps", ConvGeometry(4, 3, (2, 1), in_channels=4), "strides other than 1"),
-        ("taps", ConvGeometry(4, (2, 4), in_channels=4), "multiple of 8 taps"),
-        ("taps", ConvGeometry(4, 2, padding=(0, 2), in_channels=4), r"window's size \(2, 2\)"),
-        ("pixels", ConvGeometry(4, 3, 2, in_channels=4), "other than 1x1"),
-        ("pixels", ConvGeometry(4, 1, in_channels=4), "a stride of 1"),
+        ("pad_channels", ConvGeometry(16, 3, in_channels=3), "multiple of 16"),
+        ("pad_channels", ConvGeometry(4, 3, groups=2, in_channels=4), "groups"),
+        ("pad_channels", ConvGeometry(9, 3, groups=9, in_channels=9), "groups"),
+        ("split_channels", ConvGeometry(9, 3, in_channels=9), "other than one per channel"),
+        ("split_channels", ConvGeometry(7, 3, groups=7, in_channels=7), "fewer than 8 channels"),
+        ("split_channels", ConvGeometry(16, 3, groups=16, in_channels=16), "multiple of 8"),
+        ("depth_to_space", ConvGeometry(4, 3, groups=2, in_channels=4), "groups"),
+        ("kn2row", ConvGeometry(4, 3, (2, 1), in_channels=4), "strides other than 1"),
+        ("kn2row", ConvGeometry(4, (2, 4), in_channels=4), "multiple of 8 taps"),
+        ("kn2row", ConvGeometry(4, 2, padding=(0, 2), in_channels=4), r"dilated kernel, \(2, 2\)"),
+        ("subsample", ConvGeometry(4, 3, 2, in_channels=4), "other than 1x1"),
+        ("subsample", ConvGeometry(4, 1, in_channels=4), "a stride of 1"),
     ],
 )
-def test_what_an_algorithm_is_not_for_is_refused(name, g, says):
-    with pytest.raises(ValueError, match=f"algorithm='{name}' isn't for .*{says}.*channels="):
+def test_what_an_algorithm_does_not_support_is_refused(name, g, says):
+    with pytest.raises(ValueError, match=f"algorithm='{name}' doesn't support .*{says}.*channels="):
         resolve(name, g)
 
 
 def test_inf_spreads_to_its_tile_and_no_further():
-    """Zeros of the larger kernel meet it there, and 0 times Inf is NaN; 'direct' has none."""
+    """Zeros of the larger kernel meet it there, and 0 times Inf is NaN; 'native' has none."""
     g = ConvGeometry(1, 3, padding=1, in_channels=1)
     x, weight = nd.ones((1, 1, 16, 16)), nd.ones(g.weight_shape)
     x[0, 0, 8, 8] = np.inf
-    direct, tile = (
-        ALGORITHMS[name](nd, x, weight, None, g)[0, 0].asnumpy() for name in ("direct", "tile")
+    native, tiled = (
+        ALGORITHMS[name].run(nd, x, weight, None, g)[0, 0].asnumpy()
+        for name in ("native", "depth_to_space")
     )
-    assert np.isinf(direct).sum() == 9 and not np.isnan(direct).any()
-    wrong = ~np.isclose(direct, tile, equal_nan=True)
-    assert np.isnan(tile[wrong]).all()
+    assert np.isinf(native).sum() == 9 and not np.isnan(native).any()
+    wrong = ~np.isclose(native, tiled, equal_nan=True)
+    assert np.isnan(tiled[wrong]).all()
     rows, cols = np.nonzero(wrong)
     for places in (rows, cols):  # tiles of 4 x 4, whose windows reach one row and column further
         assert 8 - 4 <= places.min() and places.max() <= 8 + 4

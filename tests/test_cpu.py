@@ -18,7 +18,7 @@ NEEDS_GLIBC = pytest.mark.skipif(not GLIBC, reason="mallopt is glibc's, and this
 NEEDS_LINUX = pytest.mark.skipif(not LINUX, reason="Linux tells a process what it has mapped")
 HAS_AMX = {"amx_tile", "amx_bf16"} <= cpu.flags()
 NEEDS_OPENBLAS = pytest.mark.skipif(
-    cpu.kernel_name() is None or not cpu.KERNELS["HASWELL"] <= cpu.flags(),
+    cpu._kernel_name() is None or not cpu.KERNELS["HASWELL"] <= cpu.flags(),
     reason="this is about MXNet's own OpenBLAS on a CPU with AVX2",
 )
 
@@ -43,19 +43,20 @@ def child(code, **environment):
         [sys.executable, "-c", START + code],
         env=dict(kept, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1", **environment),
         timeout=120,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
 
 
-def test_a_setting_is_true_where_it_was_made_and_prints_why():
-    assert cpu.done("for a reason") and str(cpu.done("for a reason")) == "for a reason"
-    setting = cpu.left("for another", NAME="value")
-    assert not setting and setting.environment == {"NAME": "value"}
-    assert str(setting) == "nothing changed: for another"
+def test_a_setting_is_true_where_it_was_applied_and_prints_why():
+    setting = cpu._applied("for a reason")
+    assert setting and setting.applied is True and setting.environment == {}
+    assert str(setting) == setting.reason == "for a reason"
+    setting = cpu._not_applied("for another", NAME="value")
+    assert not setting and setting.applied is False and setting.environment == {"NAME": "value"}
+    assert str(setting) == setting.reason == "nothing changed: for another"
 
 
 def test_importing_the_module_changes_nothing():
@@ -66,7 +67,7 @@ before, threads = dict(os.environ), len(os.listdir("/proc/self/task")) if {linux
 del sys.modules["mxconv.cpu"]
 from mxconv import cpu
 print(dict(os.environ) == before)
-print(not {linux} or (len(os.listdir("/proc/self/task")) == threads and not cpu.has_compiled()))
+print(not {linux} or (len(os.listdir("/proc/self/task")) == threads and not cpu._has_compiled()))
 """
     assert child(code.format(linux=LINUX)) == ["True", "True"]
 
@@ -88,6 +89,7 @@ print(held, resident() - start)
 """
 
 
+@pytest.mark.slow
 @NEEDS_GLIBC
 def test_the_memory_of_a_large_array_is_given_back_and_with_the_setting_it_is_kept():
     held, after = map(float, child(after_freeing(60))[0].split())
@@ -98,6 +100,7 @@ def test_the_memory_of_a_large_array_is_given_back_and_with_the_setting_it_is_ke
     assert held > 60 and after > 60
 
 
+@pytest.mark.slow
 @NEEDS_GLIBC
 def test_the_memory_that_was_kept_serves_the_next_large_arrays():
     """100 arrays of 64 MB come and go in turn, and the process grows by fewer than 20 of them."""
@@ -112,6 +115,7 @@ print(resident() - start)
     assert 60 < held < 20 * 64, f"{held} MB"
 
 
+@pytest.mark.slow
 @NEEDS_GLIBC
 def test_after_the_first_operator_it_is_too_late_to_keep_large_buffers_and_nothing_is_changed():
     code = "nd.ones(1).wait_to_read(); print(cpu.keep_large_buffers())"
@@ -125,19 +129,21 @@ def test_without_glibc_large_buffers_are_left_alone():
     assert "glibc" in str(cpu.keep_large_buffers())
 
 
+@pytest.mark.slow
 @NEEDS_LINUX
 def test_one_convolution_shows_that_onednn_has_chosen():
     code = """
-print(cpu.has_compiled())
+print(cpu._has_compiled())
 nd.dot(nd.random.normal(shape=(8, 8)), nd.ones((8, 8))).wait_to_read()
 cpu.keep_large_buffers()
-print(cpu.has_compiled())
+print(cpu._has_compiled())
 convolve()
-print(cpu.has_compiled())
+print(cpu._has_compiled())
 """
     assert child(code) == ["False", "False", "True"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(HAS_AMX, reason="this CPU has AMX, and the test is about the others")
 def test_without_amx_it_says_so_and_changes_nothing():
     code = """
@@ -150,22 +156,24 @@ convolve()
     assert said.startswith("nothing changed: no AMX for bfloat16 on this CPU") and same == "True"
 
 
+@pytest.mark.slow
 @NEEDS_LINUX
 @pytest.mark.skipif(HAS_AMX, reason="this CPU has AMX, and the test is about the others")
 def test_without_the_kernels_permission_the_probe_fails_before_the_variable_is_set():
     code = """
 before = dict(os.environ)
-probe = cpu.in_child(cpu.turn_amx_on, MKLDNN_VERBOSE="1")
+probe = cpu._in_child(cpu._turn_amx_on, MKLDNN_VERBOSE="1")
 print(probe.returncode, "permission" in probe.stderr, "convolution" in probe.stdout)
 try:
-    cpu.turn_amx_on()
+    cpu._turn_amx_on()
 except OSError:
-    print(dict(os.environ) == before, cpu.has_compiled())
+    print(dict(os.environ) == before, cpu._has_compiled())
 convolve()
 """
     assert child(code) == ["1 True False", "True False"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_AMX, reason="the CPU or the system has no AMX for bfloat16")
 @pytest.mark.parametrize("isa", [None, "AVX512_CORE"])
 def test_with_amx_onednn_convolves_bfloat16_on_it_and_children_do_not_inherit_the_variable(isa):
@@ -186,6 +194,7 @@ y.wait_to_read()
     assert len(convolutions) == 2 and all("amx" in line for line in convolutions)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_AMX, reason="the CPU or the system has no AMX for bfloat16")
 def test_after_the_first_convolution_it_is_too_late_for_amx():
     assert child("convolve(); print(cpu.use_amx())")[0].startswith(
@@ -193,13 +202,14 @@ def test_after_the_first_convolution_it_is_too_late_for_amx():
     )
 
 
+@pytest.mark.slow
 @NEEDS_OPENBLAS
 def test_a_kernel_of_sse_is_seen_and_the_variable_that_is_proposed_gives_a_better_one():
     """Prescott is what OpenBLAS takes for a CPU that it doesn't know."""
     code = """
 before = dict(os.environ)
 setting = cpu.openblas_kernel()
-print(cpu.kernel_name(), bool(setting), dict(os.environ) == before, *setting.environment)
+print(cpu._kernel_name(), bool(setting), dict(os.environ) == before, *setting.environment)
 print(*setting.environment.values())
 print(setting)
 """
@@ -207,27 +217,29 @@ print(setting)
     assert first == "Prescott False True OPENBLAS_CORETYPE"
     assert f"start Python with OPENBLAS_CORETYPE={proposed}" in said
     with_it = """
-print(cpu.kernel_name() != "Prescott", cpu.openblas_kernel().environment)
+print(cpu._kernel_name() != "Prescott", cpu.openblas_kernel().environment)
 x = nd.arange(35).reshape((5, 7))
 print((nd.dot(x, x.T).asnumpy() == x.asnumpy().astype(int) @ x.asnumpy().astype(int).T).all())
 """
     assert child(with_it, OPENBLAS_CORETYPE=proposed) == ["True {}", "True"]
 
 
+@pytest.mark.slow
 @NEEDS_OPENBLAS
 @pytest.mark.skipif("fma4" in cpu.flags(), reason="this CPU can run the kernel of another")
 def test_a_kernel_that_the_cpu_cannot_run_kills_only_the_probe():
-    probe = cpu.in_child(cpu.time_product, OPENBLAS_CORETYPE="Bulldozer")
+    probe = cpu._in_child(cpu._time_product, OPENBLAS_CORETYPE="Bulldozer")
     assert probe.returncode == -signal.SIGILL
 
 
+@pytest.mark.slow
 def test_the_module_as_a_program_prints_a_line_for_each_setting():
     result = subprocess.run(
         [sys.executable, "-m", "mxconv.cpu"],
         env=dict(os.environ, PYTHONPATH=str(ROOT)),
         timeout=120,
         stdout=subprocess.PIPE,
-        universal_newlines=True,
+        text=True,
         check=True,
     )
     names = [line.split(": ")[0] for line in result.stdout.splitlines()]

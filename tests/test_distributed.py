@@ -1,4 +1,4 @@
-"""Whole jobs on loopback, killed and resumed; 127.0.0.2 stands in for a second machine."""
+"""Whole jobs on loopback, killed and resumed; 127.0.0.2 plays the second machine."""
 
 import os
 import re
@@ -20,7 +20,9 @@ import digits_distributed  # noqa: E402
 import launch  # noqa: E402
 from mxconv import MultiChannelConv2D  # noqa: E402
 
-LIMIT = 60  # seconds that anything may take before it counts as hanging
+pytestmark = pytest.mark.distributed
+
+LIMIT = 60  # seconds after which anything counts as hanging
 EPOCHS, IMAGES = 12, 320
 TRAINING = [
     str(EXAMPLES / "digits_distributed.py"),
@@ -35,7 +37,7 @@ ON_LINUX = pytest.mark.skipif(
 
 
 class Job:
-    """A launcher that runs, with what it and its processes print."""
+    """A running launcher, and the output of it and its processes."""
 
     def __init__(self, log, *command, **environment):
         self.log = log
@@ -55,7 +57,7 @@ class Job:
         return [int(pid) for pid in re.findall(rf"{role} is process (\d+)\n", self.output())]
 
     def status(self):
-        """The launcher's exit status, when everything that it started has ended as well."""
+        """The launcher's exit status; everything that it started has to have ended too."""
         status = self.launcher.wait(LIMIT)
         assert not any(map(alive, self.processes()))
         return status
@@ -63,7 +65,7 @@ class Job:
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts jobs, and leaves none behind."""
+    """Starts jobs, and ends them after the test."""
     jobs = []
 
     def start(*command, **environment):
@@ -83,7 +85,7 @@ def end(jobs):
 
 
 def alive(pid):
-    """Whether the process runs; one that has ended and waits to be collected doesn't."""
+    """Whether a process is running; a zombie isn't."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -118,7 +120,7 @@ def assert_equal(ours, theirs):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The one command, run to its end: the job, its exit status and its final weights."""
+    """A job that runs to its end, and its final weights."""
     folder = tmp_path_factory.mktemp("undisturbed")
     job = Job(folder / "log", *TRAINING, "--checkpoint", str(folder / "checkpoint"))
     try:
@@ -129,8 +131,9 @@ def undisturbed(tmp_path_factory):
     return job, weights(folder / "checkpoint")
 
 
-def test_workers_train_as_one_process_does(undisturbed):
-    """With two workers: more than two sum the gradients in the order in which they arrive."""
+@pytest.mark.slow
+def test_workers_train_like_one_process(undisturbed):
+    """With two workers; the gradients of more are summed in the order in which they arrive."""
     job, ours = undisturbed
     alone = digits.lenet(MultiChannelConv2D)
     digits.train(alone, [array[:IMAGES] for array in digits.load()[0]], EPOCHS)
@@ -144,19 +147,22 @@ def test_workers_train_as_one_process_does(undisturbed):
     assert [len(job.processes(role)) for role in ("scheduler", "server", "worker")] == [1, 1, 2]
 
 
-def test_a_killed_process_ends_the_job_and_resuming_makes_up_for_it(undisturbed, start, tmp_path):
+@pytest.mark.slow
+def test_a_killed_process_ends_the_job_and_resuming_gives_the_same_weights(
+    undisturbed, start, tmp_path
+):
     folder = tmp_path / "checkpoint"
     command = [*TRAINING, "--checkpoint", folder]
     done = 0
     for role in ("worker", "server"):
         job = start(*command, *["--resume"] * bool(done))
-        wait_for(lambda: epochs_done(folder) >= done + 2, job)
+        wait_for(lambda goal=done + 2: epochs_done(folder) >= goal, job)
         victim = job.processes(role)[0]
         os.kill(victim, signal.SIGKILL)
         assert job.status() == 1
         assert f"{role} {victim} was killed by SIGKILL" in job.output()
         done = epochs_done(folder)
-        assert f"with --resume to go on after epoch {done}" in job.output()
+        assert f"with --resume to continue after epoch {done}" in job.output()
         assert done < EPOCHS
 
     job = start(EXAMPLES / "launch.py", "--workers", 2, *command, "--resume")
@@ -165,9 +171,10 @@ def test_a_killed_process_ends_the_job_and_resuming_makes_up_for_it(undisturbed,
     assert_equal(weights(folder), undisturbed[1])
 
 
-def test_ctrl_c_ends_the_job_with_the_same_advice(start, tmp_path):
+@pytest.mark.slow
+def test_ctrl_c_ends_the_job_and_says_how_to_resume(start, tmp_path):
     folder = tmp_path / "checkpoint"
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in case it is ignored
     try:
         job = start(*TRAINING, "--checkpoint", folder)
     finally:
@@ -177,14 +184,15 @@ def test_ctrl_c_ends_the_job_with_the_same_advice(start, tmp_path):
     assert job.status() == 1
     assert "Traceback" not in job.output()
     assert job.output().splitlines()[-1] == (
-        "digits_distributed: repeat the command with --resume to go on after epoch "
+        "digits_distributed: repeat the command with --resume to continue after epoch "
         f"{epochs_done(folder)}, from {folder}"
     )
 
 
+@pytest.mark.slow
 @ON_LINUX
-def test_a_death_on_another_machine_ends_the_job_too(undisturbed, start, tmp_path):
-    """A launcher doesn't see the other machine's processes; its own worker gives up waiting."""
+def test_a_lost_process_on_another_machine_ends_the_job_too(undisturbed, start, tmp_path):
+    """A launcher can't see the processes of the other machine, but its own worker times out."""
 
     def both(*arguments):
         with socket.socket() as free:
@@ -228,7 +236,7 @@ def test_a_death_on_another_machine_ends_the_job_too(undisturbed, start, tmp_pat
 
 @pytest.fixture
 def sleeping(start, tmp_path):
-    """A job whose two workers have nothing to do."""
+    """A job whose two workers only sleep."""
     script = tmp_path / "script.py"
     script.write_text(
         "import os, pathlib, time\n"
@@ -241,6 +249,7 @@ def sleeping(start, tmp_path):
     return job
 
 
+@pytest.mark.slow
 @ON_LINUX
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_the_launcher(number, sleeping):
@@ -252,6 +261,7 @@ def test_nothing_outlives_the_launcher(number, sleeping):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_killed_scheduler_ends_the_job(sleeping):
     (victim,) = sleeping.processes("scheduler")
     os.kill(victim, signal.SIGKILL)
@@ -259,8 +269,9 @@ def test_a_killed_scheduler_ends_the_job(sleeping):
     assert f"scheduler {victim} was killed by SIGKILL" in sleeping.output()
 
 
+@pytest.mark.slow
 def test_a_worker_that_fails_ends_the_job(start, tmp_path):
-    """Its ordinary end would wait in MXNet for the other workers, which wait for its gradients."""
+    """A normal exit would wait in MXNet for the other workers, which wait for its gradients."""
     script = tmp_path / "script.py"
     script.write_text(
         "import mxconv, mxnet as mx\n"
@@ -275,7 +286,7 @@ def test_a_worker_that_fails_ends_the_job(start, tmp_path):
     assert re.search(r"launch: worker \d+ ended with status 1;", job.output())
 
 
-def test_servers_that_do_not_follow_the_workers_are_noticed(monkeypatch):
+def test_servers_that_do_not_end_after_the_workers_are_noticed(monkeypatch):
     monkeypatch.setattr(launch, "GRACE", 0.2)
     worker = subprocess.Popen([sys.executable, "-c", ""])
     server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -284,11 +295,12 @@ def test_servers_that_do_not_follow_the_workers_are_noticed(monkeypatch):
     finally:
         server.kill()
         server.wait()
-    assert problem == "every worker has ended, but the server did not follow"
+    assert problem == "every worker has ended, but not the server"
 
 
-def test_a_checkpoint_is_whole_whenever_its_writer_is_stopped(start, tmp_path):
-    """A stopped process leaves in its files what a killed one does, and can be stopped again."""
+@pytest.mark.slow
+def test_a_checkpoint_is_complete_whenever_its_writer_is_stopped(start, tmp_path):
+    """A stopped process leaves its files as a killed one would, and can be stopped repeatedly."""
     script = tmp_path / "script.py"
     script.write_text(
         "import itertools, sys\n"
@@ -308,7 +320,7 @@ def test_a_checkpoint_is_whole_whenever_its_writer_is_stopped(start, tmp_path):
     wait_for(lambda: epochs_done(tmp_path / "checkpoint") >= 2, job)
     seen = set()
 
-    def found_whole_ten_times():
+    def found_complete_ten_times():
         job.launcher.send_signal(signal.SIGSTOP)
         net, trainer = digits_distributed.start()
         with autograd.train_mode():
@@ -320,14 +332,15 @@ def test_a_checkpoint_is_whole_whenever_its_writer_is_stopped(start, tmp_path):
         job.launcher.send_signal(signal.SIGCONT)
         return len(seen) == 10
 
-    wait_for(found_whole_ten_times, job)
+    wait_for(found_complete_ten_times, job)
 
 
-def test_there_is_nothing_to_resume_from(monkeypatch, tmp_path):
+def test_resuming_without_a_checkpoint_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(
         sys, "argv", ["digits_distributed.py", "--resume", "--checkpoint", str(tmp_path)]
     )
-    assert "holds no checkpoint to resume from" in digits_distributed.main()
+    message = digits_distributed.main()
+    assert message == f"digits_distributed: there is no checkpoint in {tmp_path} to resume from"
 
 
 def test_a_machine_among_others_needs_its_own_address(monkeypatch):

@@ -94,7 +94,7 @@ def test_copy_brings_the_checkout(image, tmp_path):
     "instruction, rest",
     [("FROM", "debian:bookworm"), ("FROM", "python:3.11"), ("COPY", "--chown=1 . .")],
 )
-def test_what_it_does_not_know_is_refused(image, instruction, rest):
+def test_what_the_tool_does_not_know_is_refused(image, instruction, rest):
     with pytest.raises(SystemExit, match="expected .*, received " + rest):
         getattr(image, instruction)(rest)
 
@@ -103,14 +103,14 @@ def test_what_it_does_not_know_is_refused(image, instruction, rest):
     "user, found, advice",
     [(1000, "/usr/sbin/debootstrap", "sudo"), (0, None, "apt-get install debootstrap")],
 )
-def test_it_says_what_it_needs(tool, monkeypatch, user, found, advice):
+def test_the_tool_says_what_it_needs(tool, monkeypatch, user, found, advice):
     monkeypatch.setattr(tool.os, "geteuid", lambda: user)
     monkeypatch.setattr(tool.shutil, "which", lambda name: found)
     with pytest.raises(SystemExit, match=advice):
         tool.main()
 
 
-def test_an_unknown_instruction_ends_it_and_the_folder_is_removed(tool, monkeypatch, tmp_path):
+def test_an_unknown_instruction_ends_the_run_and_the_folder_is_removed(tool, monkeypatch, tmp_path):
     (tmp_path / "Dockerfile").write_text("WORKDIR /here\nENV A=1\n")
     (tmp_path / "folders").mkdir()
     monkeypatch.setattr(tool, "ROOT", tmp_path)

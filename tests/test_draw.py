@@ -1,4 +1,4 @@
-"""The figures, read back from the SVG and laid out again, against the oracle."""
+"""The figures, read back from their SVG files and laid out anew, compared with the oracle."""
 
 import io
 import re
@@ -10,11 +10,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import oracle
+from helpers import K, X, evaluated, integers, labels, luminance, slow_but, value
 from mxconv import draw
-from mxconv._files import write
+from mxconv._paths import write
 from mxconv.draw.figures import SHADES
 from mxconv.draw.paint import INK
-from mxconv.draw.sums import number
+from mxconv.draw.sums import format_number
 
 import matplotlib
 import numpy as np
@@ -26,8 +27,6 @@ from mxnet import nd
 
 ROOT = Path(__file__).resolve().parents[1]
 SVG = "{http://www.w3.org/2000/svg}"
-X = nd.array([[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
-K = nd.array([[[0, 1], [2, 3]], [[1, 2], [3, 4]]])
 CASES = [  # shapes of X and K, strides, padding, dilation, output channel, element
     ((2, 3, 3), (2, 2, 2), (1, 1), (0, 0), (1, 1), 0, (1, 1)),
     ((1, 1, 1), (1, 1, 1, 1), (1, 1), (0, 0), (1, 1), 0, (0, 0)),
@@ -40,23 +39,8 @@ CASES = [  # shapes of X and K, strides, padding, dilation, output channel, elem
 ]
 
 
-def integers(shape):
-    return nd.array(np.random.randint(-9, 10, shape))
-
-
-def value(text):
-    """The number that a cell shows."""
-    return float(text.replace("−", "-"))
-
-
-def evaluated(text):
-    """Both sides of a sum that is spelled out."""
-    left, right = re.split("[=≈]", text.replace("×", "*").replace("−", "-"))
-    return eval(left), float(right)
-
-
 class Figure:
-    """An SVG: its texts, the shaded ones by name, the sums, the number of dashed cells."""
+    """An SVG: all its texts, the shaded ones by name, the sums, and the number of dashed cells."""
 
     def __init__(self, path):
         root = ElementTree.parse(str(path)).getroot()
@@ -72,7 +56,7 @@ class Figure:
         self.dashed = sum("dasharray" in path.get("style", "") for path in root.iter(SVG + "path"))
 
     def shaded(self, plane):
-        """Where a plane's shaded numbers are, [[row, column], ...], and what they show."""
+        """The places [[row, column], ...] of a plane's shaded numbers, and the numbers."""
         names = [name for name in self.named if re.match(re.escape(plane) + r"\.\d+\.\d+$", name)]
         places = [[int(part) for part in name.split(".")[-2:]] for name in names]
         return places, [value(self.named[name]) for name in names]
@@ -98,7 +82,7 @@ def test_the_chapters_first_figure(tmp_path):
 
 
 def test_the_chapters_second_figure(tmp_path):
-    x, k = integers((3, 3, 3)), integers((2, 3, 1, 1))
+    x, k = integers((3, 3, 3), most=9), integers((2, 3, 1, 1), most=9)
     draw.one_by_one(x, k, tmp_path / "figure.svg", element=(2, 1))
     figure = Figure(tmp_path / "figure.svg")
     y = oracle.convolve(x.asnumpy()[None], k.asnumpy())[0]
@@ -114,10 +98,12 @@ def test_the_chapters_second_figure(tmp_path):
     assert len(figure.named) == 3 + 2 * 3 + 2
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(
+    "case", CASES, ids=labels("X, K, strides, padding, dilation, channel, element", CASES)
+)
 def test_what_is_shaded_is_the_oracles(case, tmp_path):
     x_shape, k_shape, strides, padding, dilation, o, (i, j) = case
-    x, k = integers(x_shape), integers(k_shape)
+    x, k = integers(x_shape, most=9), integers(k_shape, most=9)
     draw.multi_in(x, k, tmp_path / "figure.svg", o, (i, j), strides, padding, dilation)
     figure = Figure(tmp_path / "figure.svg")
     x, k = x.asnumpy(), k.asnumpy().reshape((-1,) + k_shape[-3:])
@@ -176,13 +162,7 @@ FIGURES = {
 }
 
 
-def luminance(colour):
-    """Relative luminance as WCAG 2 defines it."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
-    return np.dot([0.2126, 0.7152, 0.0722], linear)
-
-
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", slow_but(FIGURES, "the chapter's", "tiny", "floats", "1x1"))
 def test_no_text_is_cut_off_crowded_or_pale(name):
     figure = FIGURES[name](None)
     (axes,) = figure.axes
@@ -217,8 +197,8 @@ def test_png_has_the_figures_size(tmp_path):
     assert size == tuple(int(inches * 150) for inches in figure.get_size_inches())
     assert min(size) > 500
     pixels = (255 * imread(io.BytesIO(data))[..., :3]).round().astype(int)
-    for colour in ("#ffffff", SHADES[0]):
-        assert (pixels == np.multiply(255, to_rgb(colour)).round()).all(axis=-1).mean() > 0.05
+    for color in ("#ffffff", SHADES[0]):
+        assert (pixels == np.multiply(255, to_rgb(color)).round()).all(axis=-1).mean() > 0.05
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
@@ -259,7 +239,7 @@ def test_the_users_style_stays_and_does_not_show(tmp_path):
     ],
 )
 def test_numbers_are_short(given, text):
-    assert number(np.float64(given)) == text
+    assert format_number(np.float64(given)) == text
 
 
 @pytest.mark.parametrize(
@@ -342,6 +322,7 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch, tmp_path):
     draw.page(X, K, tmp_path / "page.html")
 
 
+@pytest.mark.slow
 def test_importing_needs_no_matplotlib():
     code = "import sys, mxconv.draw; print('matplotlib' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code]) == b"False\n"

@@ -1,6 +1,9 @@
+import re
 from dataclasses import FrozenInstanceError
 
 from mxconv import ConvGeometry
+from mxconv.algorithms.ops import pad
+from mxconv.geometry import PADDING_MODES
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ def test_ints_become_pairs():
     assert hash(geometry) == hash(ConvGeometry(4, (3, 3), (2, 1), (1, 1), in_channels=2))
 
 
-def test_it_is_frozen():
+def test_a_geometry_is_frozen():
     with pytest.raises(FrozenInstanceError):
         ConvGeometry(4, 3).channels = 5
 
@@ -37,7 +40,7 @@ def test_padding_is_even_or_a_pair_of_margins():
         ("valid", (0, 0)),
     ):
         assert ConvGeometry(4, 3, padding=given).padding == kept
-    assert ConvGeometry(4, 3, padding=(1, 2)).margins == ((1, 1), (2, 2))
+    assert ConvGeometry(4, 3, padding=(1, 2)).pads == ((1, 1), (2, 2))
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, (4, 5)])
@@ -45,18 +48,18 @@ def test_padding_is_even_or_a_pair_of_margins():
 def test_same_keeps_height_and_width_with_the_odd_one_behind(kernel, dilation):
     geometry = ConvGeometry(4, kernel, padding="same", dilation=dilation)
     assert geometry.output_shape((1, 2, 5, 7)) == (1, 4, 5, 7)
-    assert all(after - before in (0, 1) for before, after in geometry.margins)
+    assert all(after - before in (0, 1) for before, after in geometry.pads)
 
 
 def test_an_algorithm_gets_nchw_and_even_zeros():
-    assert ConvGeometry(4, 3, padding=1).core == ConvGeometry(4, 3, padding=1)
-    assert not ConvGeometry(4, 3, padding_mode="reflect").padded_apart
+    assert ConvGeometry(4, 3, padding=1).normalized == ConvGeometry(4, 3, padding=1)
+    assert not ConvGeometry(4, 3, padding_mode="reflect").needs_explicit_padding
     for apart in (
         ConvGeometry(4, 3, padding=((0, 1), (1, 1)), layout="NHWC", groups=2, in_channels=2),
         ConvGeometry(4, 3, padding=1, padding_mode="replicate", groups=2, in_channels=2),
     ):
-        assert apart.padded_apart
-        assert apart.core == ConvGeometry(4, 3, groups=2, in_channels=2)
+        assert apart.needs_explicit_padding
+        assert apart.normalized == ConvGeometry(4, 3, groups=2, in_channels=2)
 
 
 def test_nhwc_has_channels_last_in_input_weight_and_output():
@@ -76,8 +79,21 @@ def test_padding_made_of_the_input_needs_enough_of_it(mode, padding, smallest):
     geometry = ConvGeometry(1, 1, padding=padding, padding_mode=mode)
     assert geometry.output_shape((1, 1, smallest, smallest))[2] == smallest + 2 * padding
     if smallest > 1:
-        with pytest.raises(ValueError, match=f"padding_mode='{mode}' needs an input larger"):
+        least = rf"padding_mode='{mode}' .*at least \({smallest}, {smallest}\), received"
+        with pytest.raises(ValueError, match=least) as caught:
             geometry.output_shape((1, 1, smallest, smallest - 1))
+        assert f"{(1, 1, smallest, smallest - 1)}" in str(caught.value)
+
+
+def test_the_docstrings_rows_are_what_each_padding_mode_gives():
+    """A row 1234 with a padding of 2, such as 32|1234|32."""
+    rows = dict(re.findall(r"- '(\w+)': ``([\d|]+)``", ConvGeometry.__doc__))
+    assert tuple(rows) == PADDING_MODES
+    for mode, row in rows.items():
+        geometry = ConvGeometry(1, 1, padding=(0, 2), padding_mode=mode)
+        x = nd.array([1, 2, 3, 4]).reshape((1, 1, 1, 4))
+        padded = pad(nd, x, geometry.pads, mode).asnumpy()[0, 0, 0]
+        assert padded.tolist() == [int(digit) for digit in row.replace("|", "")]
 
 
 @pytest.mark.parametrize("kernel", [1, 2, (3, 1), (2, 5)])
@@ -182,6 +198,12 @@ def test_a_weight_that_mxnet_cannot_index():
         ConvGeometry(4, 2**16)
 
 
+@pytest.mark.parametrize("value, wrong", [("NHCW", "unknown"), (4, "invalid"), (None, "invalid")])
+def test_a_string_is_unknown_and_anything_else_is_invalid(value, wrong):
+    with pytest.raises(ValueError, match=f"layout is {wrong}: expected one of 'NCHW', 'NHWC', "):
+        ConvGeometry(4, 3, layout=value)
+
+
 @pytest.mark.parametrize("shape", [None, 4, "nchw", (1, 2, 8.0, 8), (1, 2, None, 8), (True,) * 4])
 def test_a_shape_that_is_none(shape):
     with pytest.raises(TypeError, match="tuple of integers, .batch, in_channels") as caught:
@@ -223,5 +245,5 @@ def test_a_padded_input_that_mxnet_cannot_index():
 
 
 def test_an_input_whose_channels_the_groups_do_not_divide():
-    with pytest.raises(ValueError, match=r"groups=2 divides, .*\(1, 3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"axis 1 .*divisible by groups=2, .*\(1, 3, 8, 8\)"):
         ConvGeometry(4, 3, groups=2).output_shape((1, 3, 8, 8))

@@ -1,13 +1,14 @@
-"""The cases of MXNet's own Gluon tests that have convolutions, with our layer as `nn.Conv2D`.
+"""The cases with convolutions from MXNet's own Gluon tests, with our layer in place of `nn.Conv2D`.
 
-Each case bears the name of the test in `tests/python/unittest/test_gluon.py` of MXNet 1.x, and is
-written anew: with smaller arrays where those were large, and with gradients that differ from output
-to output. It runs with the stock layer, then with ours in its place, the model zoo's networks
-included, and both must give the same.
+Each case has the name of a test in `tests/python/unittest/test_gluon.py` of MXNet 1.x. It is newly
+written, with smaller arrays where those are large and with gradients that differ from output to
+output. It runs with the stock layer, then with ours in its place, also in networks of the model
+zoo. Both have to give the same results.
 """
 
 from functools import partial
 
+from helpers import SLOW
 from mxconv import MultiChannelConv2D
 
 import mxnet as mx
@@ -46,7 +47,7 @@ def side_by_side(axis, channels):
     return net
 
 
-FORWARD = [  # MXNet's test, a network made with nn.Conv2D, the shape of its input
+FORWARD = [  # (MXNet's test, a function that makes a network of nn.Conv2D, shape of its input)
     ("conv", lambda: nn.Conv2D(16, (3, 4), in_channels=4), (1, 4, 20, 20)),
     ("conv", lambda: nn.Conv2D(16, (5, 4), in_channels=4), (1, 4, 20, 20)),
     ("conv", lambda: nn.Conv2D(16, (3, 4), groups=2, in_channels=4), (1, 4, 20, 20)),
@@ -143,7 +144,7 @@ def results(net, x, **flags):
 
 
 def forward(make, shape):
-    """MXNet's check_layer_forward: hybridized as eager."""
+    """Like MXNet's check_layer_forward: hybridized results equal eager ones, which it returns."""
     net = make()
     net.initialize()
     x = nd.random.uniform(-1, 1, shape)
@@ -182,7 +183,7 @@ def collect_parameters(folder):
 
 
 def after(change):
-    """MXNet's test_reshape, test_slice and test_at: something is done to the layer's output."""
+    """Like MXNet's test_reshape, test_slice and test_at: the layer's output is changed."""
     layer = nn.Conv2D(10, 2, in_channels=4)
     layer.initialize()
     x = nd.random.uniform(shape=(5, 4, 10, 10))
@@ -261,7 +262,7 @@ def save_load(folder):
 
 
 def symbol_block_save_load(folder):
-    """A layer in front of an imported network, saved and loaded as one."""
+    """A layer followed by an imported network, saved and loaded as one network."""
     backbone = resnet()
     backbone.hybridize()
     backbone(images())
@@ -324,8 +325,8 @@ CASES = [
     pytest.param(lambda folder, row=row: forward(*row[1:]), id=f"test_{row[0]}-{i}")
     for i, row in enumerate(FORWARD)
 ] + [
-    pytest.param(case, id=f"test_{name}")
-    for name, case in [
+    pytest.param(case, id=f"test_{name}", marks=marks)
+    for name, case, *marks in [
         ("collect_parameters", collect_parameters),
         ("reshape", lambda folder: after(lambda y: y.reshape((-1,)))),
         ("slice", lambda folder: after(lambda y: y[1:3])),
@@ -334,14 +335,18 @@ CASES = [
         ("fill_shape_deferred", fill_shape_deferred),
         ("fill_shape_load", fill_shape_load),
         ("export, test_import", export_and_import),
-        ("dtype", dtype),
+        ("dtype", dtype, SLOW),
         ("save_load", save_load),
-        ("symbol_block_save_load", symbol_block_save_load),
-        ("hybrid_multi_context", hybrid_multi_context),
-        ("hybrid_static_memory", partial(hybrid_static_memory, False)),
-        ("hybrid_static_memory-shape", partial(hybrid_static_memory, True)),
-        ("hybrid_static_memory_switching", partial(hybrid_static_memory_switching, False)),
-        ("hybrid_static_memory_switching-shape", partial(hybrid_static_memory_switching, True)),
+        ("symbol_block_save_load", symbol_block_save_load, SLOW),
+        ("hybrid_multi_context", hybrid_multi_context, SLOW),
+        ("hybrid_static_memory", partial(hybrid_static_memory, False), SLOW),
+        ("hybrid_static_memory-shape", partial(hybrid_static_memory, True), SLOW),
+        ("hybrid_static_memory_switching", partial(hybrid_static_memory_switching, False), SLOW),
+        (
+            "hybrid_static_memory_switching-shape",
+            partial(hybrid_static_memory_switching, True),
+            SLOW,
+        ),
         ("hybrid_static_memory_recording", hybrid_static_memory_recording),
         ("summary", summary),
     ]
@@ -350,7 +355,7 @@ CASES = [
 
 @pytest.fixture
 def swap(monkeypatch):
-    """Put a layer in place of `nn.Conv2D`, for the model zoo too, and start the random numbers."""
+    """Replaces `nn.Conv2D`, for the model zoo too, and seeds the random numbers."""
 
     def put(layer):
         monkeypatch.setattr(nn, "Conv2D", layer)
@@ -360,7 +365,7 @@ def swap(monkeypatch):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_ours_gives_what_nn_conv2d_gives(case, swap, tmp_path):
+def test_our_layer_gives_the_results_of_nn_conv2d(case, swap, tmp_path):
     swap(nn.Conv2D)
     expected = case(tmp_path)
     swap(MultiChannelConv2D)
@@ -371,18 +376,19 @@ def test_ours_gives_what_nn_conv2d_gives(case, swap, tmp_path):
         assert np.array_equal(a.asnumpy(), b.asnumpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_the_matrix_product_passes_too(case, swap, tmp_path):
-    """What each case asserts. Gradients are sums that cancel, so here only outputs are compared."""
+def test_im2col_passes_too(case, swap, tmp_path):
+    """Only outputs are compared here, since gradients are sums in which terms cancel."""
     swap(nn.Conv2D)
     expected = case(tmp_path)
-    swap(partial(MultiChannelConv2D, algorithm="matmul"))
+    swap(partial(MultiChannelConv2D, algorithm="im2col"))
     assert_close(case(tmp_path)[:1], expected[:1], tolerance=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", ["auto", "matmul", "definition"])
+@pytest.mark.parametrize("algorithm", ["auto", "im2col", "definition"])
 def test_conv_nhwc(algorithm):
-    """MXNet runs this test on a GPU only; `nn.Conv2D` has no NHWC on the CPU."""
+    """MXNet runs this test only on a GPU; `nn.Conv2D` doesn't support NHWC on the CPU."""
     layer = partial(MultiChannelConv2D, algorithm=algorithm)
     assert forward(lambda: layer(16, 3, layout="NHWC", in_channels=4), (1, 10, 10, 4))[0].shape == (
         (1, 8, 8, 16)

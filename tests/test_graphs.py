@@ -6,16 +6,15 @@ import threading
 from typing import NamedTuple
 
 import mxconv
+from helpers import MODES, fill, integers, slow_but
 from mxconv import (
     MultiChannelConv2D,
     choose_algorithms,
     convert,
-    load_tuning,
+    load_choices,
     set_algorithm,
     set_geometry,
-    tune,
 )
-from test_layer import MODES, fill, integers
 
 import mxnet as mx
 import numpy as np
@@ -26,7 +25,7 @@ from mxnet.gluon import nn
 pytestmark = pytest.mark.kernels
 
 HYBRIDIZED = {name: flags for name, flags in MODES.items() if flags is not None}
-EVERY_MODE = pytest.mark.parametrize("mode", sorted(HYBRIDIZED))
+EVERY_MODE = pytest.mark.parametrize("mode", slow_but(HYBRIDIZED, "hybridized"))
 
 
 def build(mode="hybridized", called=True):
@@ -34,8 +33,8 @@ def build(mode="hybridized", called=True):
     net = nn.HybridSequential(prefix="net_")
     with net.name_scope():
         net.add(
-            MultiChannelConv2D(12, 3, padding=1, in_channels=4, algorithm="direct"),
-            MultiChannelConv2D(2, 3, padding=1, in_channels=12, algorithm="direct"),
+            MultiChannelConv2D(12, 3, padding=1, in_channels=4, algorithm="native"),
+            MultiChannelConv2D(2, 3, padding=1, in_channels=12, algorithm="native"),
         )
     net.initialize()
     fill(net)
@@ -54,32 +53,32 @@ def exported(net, path):
     return [node["op"] for node in graph["nodes"]], gluon.SymbolBlock.imports(*names)
 
 
-def quick_tune(net, x, tmp_path):
-    tune(net, x, seconds=0.001, progress=False)
+def measured(net, x, tmp_path):
+    choose_algorithms(net, x, measure=True, seconds=0.001, progress=False)
 
 
-def loaded_tuning(net, x, tmp_path):
+def loaded_choices(net, x, tmp_path):
     path = tmp_path / "tuning.json"
-    tune(net, x, seconds=0.001, path=path, progress=False)
+    choose_algorithms(net, x, measure=True, seconds=0.001, path=path, progress=False)
     saved = json.loads(path.read_text())
     for layer in saved["layers"].values():
-        layer["algorithm"] = "matmul"
+        layer["algorithm"] = "im2col"
     path.write_text(json.dumps(saved))
-    load_tuning(net, path)
+    load_choices(net, path)
 
 
 def by_its_property(net, x, tmp_path):
-    net[1].algorithm = "taps"
+    net[1].algorithm = "kn2row"
 
 
 CHANGES = {
-    "set_algorithm": lambda net, x, tmp_path: set_algorithm(net, "align", where=".*conv0"),
+    "set_algorithm": lambda net, x, tmp_path: set_algorithm(net, "pad_channels", where=".*conv0"),
     "to auto": lambda net, x, tmp_path: set_algorithm(net, "auto"),
-    "the same": lambda net, x, tmp_path: set_algorithm(net, "direct"),
+    "the same": lambda net, x, tmp_path: set_algorithm(net, "native"),
     "choose_algorithms": lambda net, x, tmp_path: choose_algorithms(net, x.shape),
     "auto, chosen": lambda net, x, tmp_path: choose_algorithms(set_algorithm(net, "auto"), x.shape),
-    "tune": quick_tune,
-    "load_tuning": loaded_tuning,
+    "measured": measured,
+    "load_choices": loaded_choices,
     "property": by_its_property,
     "set_geometry": lambda net, x, tmp_path: set_geometry(net, strides=2),
 }
@@ -100,7 +99,7 @@ def test_export_works_after_whatever_it_worked_before(change, mode, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Cannot decide type")
 @EVERY_MODE
-@pytest.mark.parametrize("name, value", [("algorithm", "matmul"), ("strides", 2), ("dilation", 2)])
+@pytest.mark.parametrize("name, value", [("algorithm", "im2col"), ("strides", 2), ("dilation", 2)])
 def test_a_lone_layer_can_be_exported_after_it_was_changed(name, value, mode, tmp_path):
     layer = build(mode)[0][0]
     x = integers((1, 4, 8, 8))
@@ -113,9 +112,9 @@ def test_a_lone_layer_can_be_exported_after_it_was_changed(name, value, mode, tm
 @pytest.mark.filterwarnings("ignore:Cannot decide type")
 def test_the_file_holds_the_algorithm_that_was_set_last(tmp_path):
     net, _ = build()
-    assert exported(net, tmp_path / "direct")[0].count("Deconvolution") == 0
-    set_algorithm(net, "taps", where=".*conv1")
-    assert exported(net, tmp_path / "taps")[0].count("Deconvolution") == 1
+    assert exported(net, tmp_path / "native")[0].count("Deconvolution") == 0
+    set_algorithm(net, "kn2row", where=".*conv1")
+    assert exported(net, tmp_path / "kn2row")[0].count("Deconvolution") == 1
 
 
 @pytest.mark.parametrize("change", ["the same", "choose_algorithms"])
@@ -128,21 +127,21 @@ def test_nothing_is_traced_again_where_nothing_changed(change, tmp_path):
 
 def test_asking_for_auto_again_keeps_what_was_chosen(monkeypatch):
     """The rule's choice is put in, since it depends on the CPU."""
-    monkeypatch.setattr(mxconv.layer, "choose", lambda *_: "matmul")
+    monkeypatch.setattr(mxconv._adjustable, "predict", lambda *_: "im2col")
     net, x = build()
     choose_algorithms(set_algorithm(net, "auto"), x.shape)
     before = net._cached_op
     set_algorithm(net, "auto")
     net[0].algorithm = "auto"
     choose_algorithms(net, x.shape)
-    assert net._cached_op is before and net[0].chosen_algorithm == "matmul"
-    set_algorithm(net, "direct")
+    assert net._cached_op is before and net[0].chosen_algorithm == "im2col"
+    set_algorithm(net, "native")
     assert net._cached_op is not before
 
 
 def test_a_network_that_was_not_called_has_no_graph_and_gets_none():
     net, _ = build(called=False)
-    set_algorithm(net, "matmul")
+    set_algorithm(net, "im2col")
     assert net._cached_op is None
     with pytest.raises(RuntimeError, match="Please first call block.hybridize"):
         net.export("nowhere")
@@ -151,7 +150,7 @@ def test_a_network_that_was_not_called_has_no_graph_and_gets_none():
 def test_a_graph_that_was_given_up_stays_so():
     net, _ = build()
     net.hybridize(False)
-    set_algorithm(net, "matmul")
+    set_algorithm(net, "im2col")
     assert net._cached_op is None and not net._cached_graph
 
 
@@ -175,7 +174,7 @@ def test_blocks_above_the_one_that_was_given_are_traced_again(mode):
     arguments = x, [x + 1, nd.ones((1, 2, 8, 8))], None
     y, (z,) = above(*arguments)
     before = above._cached_op
-    set_algorithm(inner, "matmul")
+    set_algorithm(inner, "im2col")
     assert above._cached_op is not None and above._cached_op is not before
     again = above._cached_op
     y2, (z2,) = above(*arguments)
@@ -195,23 +194,23 @@ def test_a_layer_forgets_blocks_that_are_gone():
         net(nd.ones((1, 4, 8, 8)))
         del net
     gc.collect()
-    assert len(layer._traced_in) == 1  # Gluon itself keeps the last, as the scope of its names
+    assert len(layer.holders) == 1  # Gluon itself keeps the last, as the scope of its names
 
 
 def test_what_cannot_be_traced_now_is_left_to_the_next_call():
     """The chapter's own functions make a graph of 2304 taps here, and are refused for 4608."""
     net = nn.HybridSequential()
-    net.add(MultiChannelConv2D(32, 3, in_channels=16, algorithm="direct"))
+    net.add(MultiChannelConv2D(32, 3, in_channels=16, algorithm="native"))
     net.initialize()
     net.hybridize()
     x = nd.ones((1, 16, 5, 5))
     net(x)
     set_algorithm(net, "definition")
-    with pytest.raises(ValueError, match="taps"):
+    with pytest.raises(ValueError, match="4608 taps"):
         net(x)
     with pytest.raises(RuntimeError, match="Please first call block.hybridize"):
         net.export("nowhere")
-    set_algorithm(net, "matmul")
+    set_algorithm(net, "im2col")
     assert net(x).shape == (1, 32, 3, 3)
 
 
@@ -219,7 +218,7 @@ def test_fused_operators_are_fused_again():
     net, x = build()
     net.optimize_for(x, backend="MKLDNN", static_alloc=True, static_shape=True)
     y = net(x)
-    set_algorithm(net, "align", where=".*conv0")
+    set_algorithm(net, "pad_channels", where=".*conv0")
     ops = [node["op"] for node in json.loads(net._cached_graph[1].tojson())["nodes"]]
     assert ops.count("_sg_mkldnn_conv") == 2 and "Convolution" not in ops
     assert np.array_equal(net(x).asnumpy(), y.asnumpy())
@@ -231,7 +230,7 @@ def test_a_network_that_was_optimized_for_a_symbol():
     net.optimize_for(mx.sym.var("data", shape=(1, 4, 8, 8)), backend="MKLDNN")
     x = integers((1, 4, 8, 8))
     y = net(x)
-    set_algorithm(net, "matmul")
+    set_algorithm(net, "im2col")
     np.testing.assert_allclose(net(x).asnumpy(), y.asnumpy(), rtol=1e-4, atol=1e-3)
 
 
@@ -255,7 +254,7 @@ def test_a_named_tuple_of_arrays():
     net.hybridize()
     y = net(Pair(x, x + 1))
     before = net._cached_op
-    set_algorithm(inner, "matmul")
+    set_algorithm(inner, "im2col")
     assert net._cached_op not in (None, before)
     assert np.array_equal(net(Pair(x, x + 1)).asnumpy(), y.asnumpy())
 
@@ -313,7 +312,7 @@ def test_a_layer_survives_a_change_while_threads_call_it():
     for thread in threads:
         thread.start()
     for i in range(60):
-        layer.algorithm = ("matmul", "direct")[i % 2]
+        layer.algorithm = ("im2col", "native")[i % 2]
     end.set()
     for thread in threads:
         thread.join()
@@ -328,7 +327,7 @@ def test_deferred_channels_and_a_first_call_in_a_hybridized_network(tmp_path):
     fill_later = integers((1, 5, 8, 8))
     net.hybridize()
     y = net(fill_later)
-    for name in ("align", "taps", "matmul"):
+    for name in ("pad_channels", "kn2row", "im2col"):
         set_algorithm(net, name)
         np.testing.assert_allclose(net(fill_later).asnumpy(), y.asnumpy(), rtol=1e-4, atol=1e-5)
 
@@ -337,12 +336,12 @@ def test_networks_of_np_arrays():
     mx.npx.set_np()
     try:
         net = nn.HybridSequential()
-        net.add(MultiChannelConv2D(3, 3, in_channels=2, algorithm="direct"))
+        net.add(MultiChannelConv2D(3, 3, in_channels=2, algorithm="native"))
         net.initialize()
         net.hybridize()
         x = mx.np.ones((1, 2, 5, 5))
         y = net(x)
-        set_algorithm(net, "matmul")
+        set_algorithm(net, "im2col")
         assert net._cached_op is not None
         assert type(net(x)) is mx.np.ndarray
         np.testing.assert_allclose(net(x).asnumpy(), y.asnumpy(), rtol=1e-5)
@@ -360,5 +359,5 @@ def test_a_network_that_was_converted_after_it_was_traced(tmp_path):
     y = net(x)
     convert(net)
     net(x)
-    set_algorithm(net, "matmul")
+    set_algorithm(net, "im2col")
     assert np.allclose(exported(net, tmp_path / "net")[1](x).asnumpy(), y.asnumpy(), rtol=1e-5)

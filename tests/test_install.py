@@ -9,34 +9,42 @@ import shutil
 import stat
 import subprocess
 import sys
+import warnings
+from collections import Counter
+from html.parser import HTMLParser
 from importlib.metadata import Distribution
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import mxconv
 from mxconv import _compat
 
 import pytest
+import setuptools
 from packaging.requirements import Requirement
+from readme_renderer import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = {"wheel": ["bdist_wheel"], "sdist": ["sdist"]}
 PYTHONS = ["3.8", "3.9", "3.10", "3.11", "3.12"]
-EXTRAS = ["plot", "examples", "gluoncv", "onnx", "lint", "test", "test-plain"]
+EXTRAS = ["plot", "examples", "gluoncv", "onnx", "lint", "docs", "test", "test-plain"]
+
+
+def make_egg_info(folder, source=ROOT):
+    """The metadata that setup.py in `source` makes, in `folder`: its path."""
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(folder)],
+        cwd=str(source),
+        check=True,
+        timeout=120,
+        capture_output=True,
+    )
+    return folder / "mxconv.egg-info"
 
 
 @pytest.fixture(scope="module")
 def egg_info(tmp_path_factory):
-    """The metadata that setup.py makes, in a folder of its own."""
-    folder = tmp_path_factory.mktemp("metadata")
-    subprocess.run(
-        [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(folder)],
-        cwd=str(ROOT),
-        check=True,
-        timeout=120,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    return folder / "mxconv.egg-info"
+    return make_egg_info(tmp_path_factory.mktemp("metadata"))
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +104,135 @@ def test_no_other_extras(metadata):
     assert set(metadata.metadata.get_all("Provides-Extra")) == set(EXTRAS)
 
 
+def test_license(metadata):
+    modern = int(setuptools.__version__.split(".")[0]) >= 77
+    assert metadata.metadata["License-Expression" if modern else "License"] == "Apache-2.0"
+    assert metadata.metadata.get_all("License-File") == ["LICENSE", "NOTICE"]
+
+
+def test_what_builds_it_is_what_the_tests_build_with(metadata):
+    build = re.search(r'requires = \["setuptools(.+)"\]', (ROOT / "pyproject.toml").read_text())[1]
+    of_extra = [line for line in metadata.requires if "extra ==" in line]
+    assert applying(of_extra, "3.8", "test")["setuptools"] == build
+    assert Requirement("setuptools" + build).specifier.contains(setuptools.__version__)
+
+
+def test_pytest_is_set_by_pyproject_toml(pytestconfig):
+    assert pytestconfig.inipath == ROOT / "pyproject.toml"
+    with pytest.raises(UserWarning):
+        warnings.warn("an error here", stacklevel=1)
+
+
+ADDRESS = "https://github.com/someone/mxconv"
+OF_VERSION = {kind: f"{ADDRESS}/{kind}/v{mxconv.__version__}/" for kind in ("blob", "raw", "tree")}
+
+
+@pytest.fixture
+def described(tmp_path):
+    """Makes the metadata as it is with this address of the repository, or with none, and README."""
+
+    def described(address, readme=None):
+        for name in "setup.py pyproject.toml requirements.txt README.md CITATION.cff".split():
+            shutil.copy(str(ROOT / name), str(tmp_path))
+        (tmp_path / "mxconv").mkdir()
+        shutil.copy(mxconv.__file__, str(tmp_path / "mxconv"))
+        citation = tmp_path / "CITATION.cff"
+        text = re.sub("^repository-code:.*\n", "", citation.read_text(), flags=re.MULTILINE)
+        citation.write_text(text + (f"repository-code: {address}\n" if address else ""))
+        if readme is not None:
+            (tmp_path / "README.md").write_text(readme)
+        return Distribution.at(make_egg_info(tmp_path, tmp_path)).metadata
+
+    return described
+
+
+class Rendered(HTMLParser):
+    """What PyPI makes of a text in Markdown: its words, and the targets of links and images."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text, self.links, self.images = "", Counter(), Counter()
+        self.feed(markdown.render(text))
+        self.words = self.text.split()
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            of_heading = value is not None and value.startswith("#user-content-")  # PyPI's own
+            if name in ("href", "src", "srcset") and not of_heading:
+                (self.links if name == "href" else self.images)[value] += 1
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def absolute(targets, kind=None):
+    """Those that are absolute and, with a kind, the others as they become."""
+    if kind is None:
+        return Counter({target: n for target, n in targets.items() if urlsplit(target).scheme})
+    return Counter({urljoin(OF_VERSION[kind] + "README.md", t): n for t, n in targets.items()})
+
+
+@pytest.mark.parametrize("address", [None, ADDRESS, ADDRESS + "/"])
+def test_an_index_shows_the_readme_without_a_broken_link_or_image(described, address):
+    readme = Rendered((ROOT / "README.md").read_text(encoding="utf-8"))
+    shown = Rendered(described(address).get_payload())
+    assert shown.words == readme.words
+    assert shown.links == absolute(readme.links, address and "blob")
+    assert shown.images == absolute(readme.images, address and "raw")
+    assert all(urlsplit(target).scheme == "https" for target in shown.links + shown.images)
+
+
+def test_the_readme_links_to_files_that_are_there():
+    readme = Rendered((ROOT / "README.md").read_text(encoding="utf-8"))
+    targets = [urlsplit(target) for target in readme.links + readme.images]
+    paths = [target.path for target in targets if not target.scheme]
+    assert paths and [path for path in paths if not (ROOT / path).exists()] == []
+
+
+MARKDOWN = """\
+[a](docs/a.md) and [`b[0](c)`](b.md#b), [up](#top), [far](https://example.org/x).
+![i](i.png)[![badge](https://example.org/b.svg)](https://example.org/) [![k](k.png)](k.md)[](l.md)
+`x[0](y)`
+```
+x[0](y) and ![z](z.png)
+```
+"""
+
+
+def test_links_that_an_index_cannot_follow_become_their_text(described):
+    assert described(None, MARKDOWN).get_payload().strip().splitlines() == [
+        "a and `b[0](c)`, up, [far](https://example.org/x).",
+        "[![badge](https://example.org/b.svg)](https://example.org/) ",
+        *MARKDOWN.splitlines()[2:],
+    ]
+
+
+def test_links_are_to_the_tag_of_the_version(described):
+    blob, raw = OF_VERSION["blob"], OF_VERSION["raw"]
+    badge = "[![badge](https://example.org/b.svg)](https://example.org/)"
+    links = f"[a]({blob}docs/a.md) and [`b[0](c)`]({blob}b.md#b), [up]({blob}README.md#top)"
+    assert described(ADDRESS, MARKDOWN).get_payload().strip().splitlines() == [
+        f"{links}, [far](https://example.org/x).",
+        f"![i]({raw}i.png){badge} [![k]({raw}k.png)]({blob}k.md)",
+        *MARKDOWN.splitlines()[2:],
+    ]
+
+
+def test_an_index_links_to_the_repository_once_its_address_is_known(described):
+    pages = dict(line.split(", ") for line in described(ADDRESS).get_all("Project-URL"))
+    assert pages == {
+        "Source": ADDRESS,
+        "Documentation": OF_VERSION["tree"] + "docs",
+        "Changelog": OF_VERSION["blob"] + "CHANGELOG.md",
+        "Issues": ADDRESS + "/issues",
+    }
+    assert (ROOT / "docs").is_dir() and (ROOT / "CHANGELOG.md").is_file()
+
+
+def test_an_index_links_to_no_repository_before(described):
+    assert described(None).get_all("Project-URL") is None
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 def test_messages_give_the_bounds_of_requirements_txt(python):
     bounds = applying(listed(), python)
@@ -113,12 +250,19 @@ def test_source_distribution_is_complete(egg_info):
     assert {
         "LICENSE",
         "NOTICE",
+        "CITATION.cff",
+        "pyproject.toml",
         "requirements.txt",
         "Makefile",
+        ".ci/run",
+        ".dockerignore",
+        ".github/workflows/test.yml",
         "tools/find_python",
         "tests/test_install.py",
         "examples/run_all.py",
         "examples/expected/cell_1.txt",
+        "mxconv/py.typed",
+        "mxconv/draw/page.html",
         "mxconv/reference.py",
     } <= files
 
@@ -145,12 +289,13 @@ def run(*command, cwd):
         timeout=300,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        universal_newlines=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
 def test_what_is_built_can_be_installed_and_used(kind, tmp_path):
     """Away from the checkout, with the packages that are here."""
@@ -169,12 +314,16 @@ def test_what_is_built_can_be_installed_and_used(kind, tmp_path):
     printed = run(sys.executable, "-I", "-c", code, str(target), cwd=tmp_path)
     assert "[[[[20.0, 28.0], [44.0, 52.0]]]]" in printed
     assert "<script>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert (target / "mxconv" / "py.typed").is_file()
+    (info,) = target.glob("mxconv-*.dist-info")
+    assert {"LICENSE", "NOTICE"} <= {path.name for path in info.rglob("*")}
 
 
-REAL = 'exec "%s" "$@"' % sys.executable
+REAL = f'exec "{sys.executable}" "$@"'
 # Runs what it is given on the real Python, which says that it is 3.13.
-TOO_NEW = 'exec "%s" -c "import sys; sys.version_info = (3, 13, 0); exec(sys.argv[1])" "$2"' % (
-    sys.executable
+TOO_NEW = (
+    f'exec "{sys.executable}" -c '
+    '"import sys; sys.version_info = (3, 13, 0); exec(sys.argv[1])" "$2"'
 )
 # As a pyenv shim of a version that is not switched on.
 BROKEN = 'echo "command not found" >&2; exit 127'
@@ -197,9 +346,8 @@ def tool(name, *arguments, cwd=None, **variables):
         cwd=cwd and str(cwd),
         env=dict(os.environ, TYPED="make book", **variables),
         timeout=300,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -253,6 +401,7 @@ def test_a_python_asked_for_that_does_not_run_is_named(tmp_path):
     assert err.startswith("mine can't be run: ") and "make book PYTHON=" in err
 
 
+@pytest.mark.slow
 def test_make_venv_replaces_one_that_does_not_work_and_keeps_one_that_does(tmp_path):
     venv = tmp_path / "venv"
     python = venv / "bin" / "python"
@@ -271,7 +420,7 @@ def test_make_venv_replaces_one_that_does_not_work_and_keeps_one_that_does(tmp_p
         assert mark.exists()
 
 
-def test_make_venv_leaves_it_alone_where_the_python_asked_for_is_not_there(tmp_path):
+def test_make_venv_leaves_the_folder_alone_where_the_python_asked_for_is_not_there(tmp_path):
     (tmp_path / "mark").touch()
     missing = tmp_path / "python"
     code, out, err = tool("make_venv", tmp_path, missing)
@@ -300,6 +449,7 @@ esac
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", UV)
 def test_make_venv_takes_a_python_from_uv_where_none_suits(how, tmp_path):
     path = only(tmp_path / "bin", {"python3": TOO_NEW, "uv": UV[how]})
@@ -336,8 +486,9 @@ def newer_python():
     return python if works else None
 
 
+@pytest.mark.slow
 def test_a_machine_with_a_newer_python_only(tmp_path):
-    """uv itself, installed by that Python; the Python it finds stands in for one it downloads."""
+    """With uv installed by that Python; the Python it finds stands in for one it downloads."""
     newer = newer_python()
     if newer is None:
         pytest.skip("there is no Python 3.13 on this machine")
@@ -374,9 +525,8 @@ def test_a_folder_that_cannot_be_written_to():
         env=dict(os.environ, TYPED="make book"),
         preexec_fn=nobody,
         timeout=60,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("/ can't be written to, ") and "make book" in done.stderr
@@ -399,7 +549,8 @@ def install(tmp_path):
 def test_install_does_it_once_until_setup_py_changes(install, tmp_path):
     said = (0, "installing mxconv and its libraries into venv (a minute or two)\n", "")
     assert install("echo a warning >&2") == said
-    assert "install --quiet" in (tmp_path / "called").read_text()
+    first, second = (tmp_path / "called").read_text().splitlines()
+    assert first.endswith(" pip>=23.1") and second.endswith(" --editable .[examples]")
     assert install("exit 1") == (0, "", "")
     os.utime(str(tmp_path / "venv" / "installed-examples"), (0, 0))
     assert install("") == said
@@ -427,13 +578,12 @@ def make(*arguments):
         ["make", "-C", str(ROOT), "--no-print-directory", *arguments],
         env={name: value for name, value in os.environ.items() if name not in typed},
         timeout=60,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
     )
 
 
-@pytest.mark.parametrize("target", ["book", "test"])
+@pytest.mark.parametrize("target", ["book", "docs", "test", "test-all", "test-slow"])
 def test_make_says_first_what_it_does_and_how_long_it_takes(target):
     lines = make("--dry-run", target).stdout.splitlines()
     assert re.search(r": about .+", lines[0])

@@ -1,6 +1,7 @@
 """What `MultiChannelConv2D` does and `nn.Conv2D` doesn't."""
 
 import copy
+import json
 import os
 import pickle
 import re
@@ -9,10 +10,20 @@ import sys
 import textwrap
 
 import oracle
+from helpers import (
+    EVERY,
+    EVERY_MODE,
+    EVERY_PADDING,
+    MODES,
+    NUMPY_MODE,
+    build,
+    hybridize,
+    integers,
+    run,
+)
 from mxconv import MultiChannelConv2D
 from mxconv.cpu import has_avx512
 from mxconv.dtypes import BFLOAT16, DrawnInFloat32
-from test_layer import EVERY, EVERY_MODE, MODES, fill, integers, run
 
 import mxnet as mx
 import numpy as np
@@ -22,39 +33,17 @@ from mxnet.gluon import nn
 
 pytestmark = pytest.mark.kernels
 
-NUMPY_MODE = {"zeros": "constant", "reflect": "reflect", "edge": "edge", "circular": "wrap"}
-PADDINGS = [
-    ("zeros", ((1, 0), (0, 2))),
-    ("zeros", "same"),
-    ("zeros", "valid"),
-    ("reflect", 2),
-    ("reflect", ((0, 3), (1, 0))),
-    ("edge", (1, 2)),
-    ("circular", 2),
-    ("circular", ((0, 1), (4, 0))),
-]
-
-
-def build(name, mode="eager", **arguments):
-    """A layer with integer parameters, for 4 input channels if no others are given."""
-    layer = MultiChannelConv2D(**{"in_channels": 4, **arguments}, algorithm=name)
-    layer.initialize()
-    fill(layer)
-    if MODES[mode] is not None:
-        layer.hybridize(**MODES[mode])
-    return layer
-
 
 @EVERY
 @EVERY_MODE
-@pytest.mark.parametrize("padding_mode, padding", PADDINGS)
+@EVERY_PADDING
 def test_every_kind_of_padding(name, mode, padding_mode, padding):
     """np.pad is the judge; an element of the input gets the gradients of all its copies."""
     arguments = dict(channels=3, kernel_size=(2, 4), dilation=(1, 2))
     layer = build(name, mode, padding=padding, padding_mode=padding_mode, **arguments)
     x = integers((2, 4, 9, 8))
     y, dx, dweight, dbias = run(layer, x)
-    margins = [(0, 0), (0, 0)] + list(layer.geometry.margins)
+    margins = [(0, 0), (0, 0)] + list(layer.geometry.pads)
     padded = np.pad(x.asnumpy(), margins, mode=NUMPY_MODE[padding_mode])
     weight, bias = layer.weight.data().asnumpy(), layer.bias.data().asnumpy()
     assert np.array_equal(y, oracle.convolve(padded, weight, bias, dilation=(1, 2)))
@@ -71,7 +60,7 @@ def test_every_kind_of_padding(name, mode, padding_mode, padding):
 def test_nhwc_is_nchw_with_its_axes_moved(name, mode, padding):
     arguments = dict(channels=6, kernel_size=(3, 2), strides=(2, 1), groups=2, padding=padding)
     last = build(name, mode, layout="NHWC", **arguments)
-    first = build("direct", **arguments)
+    first = build("native", **arguments)
     assert last.weight.shape == (6, 3, 2, 2)
     first.weight.set_data(last.weight.data().transpose((0, 3, 1, 2)))
     first.bias.set_data(last.bias.data())
@@ -112,7 +101,7 @@ def test_bfloat16_by_name(mode, when):
         3,
         3,
         padding=1,
-        algorithm="direct",
+        algorithm="native",
         dtype="bfloat16" if when == "constructor" else "float32",
     )
     if when == "cast before":
@@ -123,14 +112,13 @@ def test_bfloat16_by_name(mode, when):
     if when == "cast after":
         layer(nd.ones((1, 4, 5, 5)))
         layer.cast("bfloat16")
-    if MODES[mode] is not None:
-        layer.hybridize(**MODES[mode])
+    hybridize(layer, mode)
     x = integers((1, 4, 5, 5))
     y = layer(bfloat16(x))
     assert y.dtype == BFLOAT16
     drawn = layer.weight.data().astype("float32").asnumpy()
     assert np.unique(drawn).size > 50 and np.abs(drawn).max() < 1
-    expected = build("direct", channels=3, kernel_size=3, padding=1)
+    expected = build("native", channels=3, kernel_size=3, padding=1)
     expected.weight.set_data(integers((3, 4, 3, 3)).clip(-1, 1))
     layer.weight.set_data(bfloat16(expected.weight.data()))
     layer.bias.set_data(bfloat16(expected.bias.data()))
@@ -158,15 +146,15 @@ def test_bfloat16_outputs_can_be_converted(mode, channels):
     """For 16 channels oneDNN leaves them in a layout that MXNet's `astype` fails on."""
     layer = MultiChannelConv2D(channels, 1, in_channels=16, use_bias=False, dtype="bfloat16")
     layer.initialize(mx.init.One())
-    if MODES[mode] is not None:
-        layer.hybridize(**MODES[mode])
+    hybridize(layer, mode)
     for _ in range(2):
         y = layer(bfloat16(nd.ones((1, 16, 4, 4)))).astype("float32")
         assert (y.asnumpy() == 16).all()
 
 
+@pytest.mark.slow
 def test_bfloat16_is_refused_at_the_call_on_a_cpu_without_avx512():
-    """oneDNN is held to AVX2, which it only is from the start of a process."""
+    """Only at the start of a process can oneDNN be held to AVX2."""
     code = """
         from mxconv import MultiChannelConv2D
         from mxconv.dtypes import BFLOAT16
@@ -186,9 +174,8 @@ def test_bfloat16_is_refused_at_the_call_on_a_cpu_without_avx512():
     child = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         env=dict(os.environ, DNNL_MAX_CPU_ISA="AVX2"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
         timeout=120,
         check=True,
     )
@@ -206,12 +193,15 @@ def test_drawing_in_float32_rounds_what_the_initializer_draws():
         assert (layer.weight.data().astype("float32").asnumpy() == expected).all()
         assert isinstance(layer.weight.init, DrawnInFloat32)
         assert layer(mx.sym.var("data")).list_arguments()  # its attributes are written down
+        written = layer.weight.init.dumps()
+        assert json.loads(written)[0].startswith("mxconv_")  # MXNet's registry is global
+        assert mx.init.create(written).dumps() == written
 
 
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        (dict(algorithm="matmul"), "algorithm='matmul'"),
+        (dict(algorithm="im2col"), "algorithm='im2col'"),
         (dict(algorithm="definition"), "algorithm='definition'"),
         (dict(layout="NHWC"), "layout='NHWC'"),
         (dict(padding=((0, 1), (0, 0))), r"padding=\(\(0, 1\), \(0, 0\)\)"),
@@ -220,7 +210,7 @@ def test_drawing_in_float32_rounds_what_the_initializer_draws():
 )
 def test_bfloat16_is_refused_where_mxnet_lacks_it(arguments, says):
     """At a call with an array and in a trace alike; without AVX-512 that is what is missing."""
-    says = f"algorithm='direct'.*received {says}" if has_avx512() else WITHOUT_AVX512
+    says = f"algorithm='native'.*received {says}" if has_avx512() else WITHOUT_AVX512
     layer = MultiChannelConv2D(4, 3, in_channels=4, dtype="bfloat16", **arguments)
     layer.initialize()
     for call in (lambda: layer(bfloat16(nd.ones((1, 4, 4, 4)))), lambda: layer(mx.sym.var("data"))):
@@ -250,8 +240,7 @@ def test_numpy_arrays_and_legacy_arrays_through_one_block(name, mode, activation
         3, 3, padding=((1, 0), (1, 2)), activation=activation, algorithm=name
     )
     layer.initialize()
-    if MODES[mode] is not None:
-        layer.hybridize(**MODES[mode])
+    hybridize(layer, mode)
     data = np.random.randint(-4, 5, (2, 4, 5, 5)).astype(np.float32)
     results = []
     for x in (mx.np.array(data), nd.array(data)):
@@ -302,8 +291,7 @@ def test_copies_are_trainable_and_independent(copied, name, mode):
         net.add(MultiChannelConv2D(3, 3, activation="relu", algorithm=name))
     layer = net[0]
     layer.initialize()
-    if MODES[mode] is not None:
-        layer.hybridize(**MODES[mode])
+    hybridize(layer, mode)
     x = integers((2, 4, 5, 5))
     before = run(layer, x)
     twin = copied(layer)
@@ -329,31 +317,31 @@ def test_a_layer_is_copied_before_it_has_values(copied):
 
 def test_one_example_without_its_batch_is_refused_with_the_shape_expected():
     with pytest.raises(ValueError, match=r"\(batch, in_channels, height, width\).*\(4, 5, 5\)"):
-        build("direct", channels=3, kernel_size=3)(nd.ones((4, 5, 5)))
+        build("native", channels=3, kernel_size=3)(nd.ones((4, 5, 5)))
 
 
 @EVERY_MODE
 def test_the_algorithm_can_be_set_on_a_built_layer(mode):
-    layer = build("direct", mode, channels=3, kernel_size=3, padding=1)
+    layer = build("native", mode, channels=3, kernel_size=3, padding=1)
     x = integers((2, 4, 5, 5))
     expected = run(layer, x)
-    for name in ("matmul", "definition", "auto", "direct"):
+    for name in ("im2col", "definition", "auto", "native"):
         layer.algorithm = name
         assert layer.algorithm == name
         for ours, theirs in zip(run(layer, x), expected):
             assert np.array_equal(ours, theirs)
         if MODES[mode] is not None:
             traced = layer._cached_graph[1].tojson()
-            assert ('"op": "Convolution"' in traced) == (name in ("direct", "auto"))
+            assert ('"op": "Convolution"' in traced) == (name in ("native", "auto"))
     with pytest.raises(ValueError, match="algorithm='fast'"):
         layer.algorithm = "fast"
-    assert layer.algorithm == "direct"
+    assert layer.algorithm == "native"
 
 
 def test_repr_shows_what_nn_conv2d_does_not_have():
     arguments = dict(in_channels=2, padding=1, padding_mode="replicate", layout="NHWC")
-    text = repr(MultiChannelConv2D(4, 3, algorithm="matmul", **arguments))
-    assert text.endswith(", padding_mode=edge, layout=NHWC, algorithm=matmul)")
+    text = repr(MultiChannelConv2D(4, 3, algorithm="im2col", **arguments))
+    assert text.endswith(", padding_mode=edge, layout=NHWC, algorithm=im2col)")
     assert "padding_mode" not in repr(MultiChannelConv2D(4, 3, in_channels=2))
 
 

@@ -11,17 +11,17 @@ import textwrap
 from pathlib import Path
 
 import oracle
+from helpers import MODES, fill, integers, slow_but
 from mxconv import (
     MultiChannelConv2D,
     _layouts,
-    cost,
+    count_cost,
     load_parameters,
     save_parameters,
     set_algorithm,
 )
 from mxconv.cpu import has_avx512
-from mxconv.network import graph_of
-from test_layer import MODES, fill, integers
+from mxconv.networks.tracing import trace_symbol
 
 import mxnet as mx
 import numpy as np
@@ -32,7 +32,8 @@ from mxnet.gluon import nn
 pytestmark = pytest.mark.kernels
 
 ROOT = Path(__file__).resolve().parents[1]
-AT_ONCE = {**MODES, "at once": dict(static_alloc=True, static_shape=True)}
+ALL_MODES = {**MODES, "at once": dict(static_alloc=True, static_shape=True)}
+EVERY_MODE = pytest.mark.parametrize("mode", slow_but(ALL_MODES, "eager", "at once"))
 # What passes oneDNN's layout on, and a barrier.
 BETWEEN = {
     "nothing": lambda F, x: x,
@@ -120,27 +121,27 @@ def expected(net, x, between):
 def hybridize(net, x, mode):
     if mode != "at once":
         net(x)
-    if AT_ONCE[mode] is not None:
-        net.hybridize(**AT_ONCE[mode])
+    if ALL_MODES[mode] is not None:
+        net.hybridize(**ALL_MODES[mode])
 
 
 LAYERS = [
-    ("direct", 8),
-    ("direct", 12),
-    ("direct", 16),
-    ("align", 12),
-    ("align", 20),
-    ("tile", 4),
-    ("tile", 3),
-    ("taps", 8),
-    ("blocked", 16),
-    ("matmul", 8),
+    ("native", 8),
+    ("native", 12),
+    ("native", 16),
+    ("pad_channels", 12),
+    ("pad_channels", 20),
+    ("depth_to_space", 4),
+    ("depth_to_space", 3),
+    ("kn2row", 8),
+    ("train_layout", 16),
+    ("im2col", 8),
     ("auto", 12),
-    ("fourier", 8),
+    ("fft", 8),
 ]
 
 
-@pytest.mark.parametrize("mode", sorted(AT_ONCE))
+@EVERY_MODE
 @pytest.mark.parametrize("name, channels", LAYERS)
 @pytest.mark.parametrize("widths", [(12, 12), (12, 4), (20, 20), (16, 16), (8, 8)], ids=str)
 def test_every_algorithm_trains_behind_a_concatenation(widths, name, channels, mode):
@@ -148,12 +149,12 @@ def test_every_algorithm_trains_behind_a_concatenation(widths, name, channels, m
     net, x = network(widths, layer)
     hybridize(net, x, mode)
     for ours, right in zip(gradients(net, x), expected(net, x, "nothing")):
-        np.testing.assert_allclose(ours, right, rtol=0, atol=1e-3 * (name == "fourier"))
+        np.testing.assert_allclose(ours, right, rtol=0, atol=1e-3 * (name == "fft"))
 
 
-@pytest.mark.parametrize("mode", sorted(AT_ONCE))
+@EVERY_MODE
 @pytest.mark.parametrize("between", sorted(set(BETWEEN) - {"leaky", "pooling"}))
-@pytest.mark.parametrize("name, channels", [("direct", 16), ("align", 12)])
+@pytest.mark.parametrize("name, channels", [("native", 16), ("pad_channels", 12)])
 def test_whatever_is_between(name, channels, between, mode):
     layer = MultiChannelConv2D(channels, 3, padding=1, algorithm=name)
     net, x = network((12, 12), layer, between)
@@ -162,7 +163,7 @@ def test_whatever_is_between(name, channels, between, mode):
         np.testing.assert_array_equal(ours, right)
 
 
-@pytest.mark.parametrize("mode", sorted(AT_ONCE))
+@EVERY_MODE
 @pytest.mark.parametrize("normalized", ["BatchNorm", "LeakyReLU", "BatchNorm and ReLU"])
 def test_behind_layers_that_pass_the_layout_on(normalized, mode):
     """As in DenseNet, where they stand between; only that it trains, and alike in every mode."""
@@ -192,7 +193,7 @@ class Twice(gluon.HybridBlock):
         return self.layer(x)
 
 
-@pytest.mark.parametrize("mode", sorted(AT_ONCE))
+@EVERY_MODE
 @pytest.mark.parametrize("times", [2, 3])
 @pytest.mark.parametrize("inner", ["Activation", "BatchNorm"])
 def test_a_block_that_is_used_twice_on_the_way(inner, times, mode):
@@ -258,18 +259,19 @@ def child(code):
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(CRASHES) + textwrap.dedent(code)],
         env=dict(os.environ, PYTHONPATH=str(ROOT)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
         timeout=300,
     )
 
 
+@pytest.mark.slow
 def test_where_nn_conv2d_ends_the_process():
     """Cut before the first whole block, oneDNN divides by zero: in a process of its own."""
     done = child("""
         for widths in ((4, 4), (1, 15), (2, 6), (4, 28)):
-            for name, channels in (("direct", 16), ("align", 12), ("tile", 4), ("taps", 8)):
+            channels_of = dict(native=16, pad_channels=12, depth_to_space=4, kn2row=8)
+            for name, channels in channels_of.items():
                 for hybridized in (False, True):
                     layer = mxconv.MultiChannelConv2D(channels, 3, padding=1, algorithm=name)
                     train(widths, layer, hybridized)
@@ -309,7 +311,7 @@ def test_nothing_is_copied_where_the_cut_is_between_blocks(called, widths, copie
     assert operators(net._cached_graph[1]).count("slice_axis") == copied
 
 
-@pytest.mark.parametrize("algorithm", ["matmul", "fourier"])
+@pytest.mark.parametrize("algorithm", ["im2col", "fft"])
 def test_nothing_is_copied_for_algorithms_that_take_their_input_apart(algorithm):
     copies = []
     for widths in ((12, 12), (16, 16)):
@@ -322,8 +324,8 @@ def test_nothing_is_copied_for_algorithms_that_take_their_input_apart(algorithm)
 
 def test_what_is_written_or_counted_has_no_copies():
     net, x = network((12, 12), MultiChannelConv2D(16, 3, padding=1))
-    assert "slice_axis" not in operators(graph_of(net, net, (x.shape,)))
-    assert [item.operator for item in cost(net, x.shape).not_counted] == ["relu", "Concat"]
+    assert "slice_axis" not in operators(trace_symbol(net, net, (x.shape,)))
+    assert [item.operator for item in count_cost(net, x.shape).not_counted] == ["relu", "Concat"]
 
 
 def test_an_array_that_is_not_recorded_is_not_copied(monkeypatch):
@@ -363,8 +365,13 @@ def test_a_chain_of_operators_that_meet_again_is_followed_once():
 def test_a_layer_that_is_recorded_again_and_again_asks_once(monkeypatch):
     """As the cell of a recurrent network, for autograd copies all that it has to answer."""
     asked = []
-    real = _layouts.recorded_behind_cut
-    monkeypatch.setattr(_layouts, "recorded_behind_cut", lambda x: asked.append(x.shape) or real(x))
+    real = _layouts.recorded_after_concat
+
+    def recorded_after_concat(x):
+        asked.append(x.shape)
+        return real(x)
+
+    monkeypatch.setattr(_layouts, "recorded_after_concat", recorded_after_concat)
     layer = MultiChannelConv2D(8, 3, padding=1, in_channels=8)
     layer.initialize()
     x = nd.ones((1, 8, 4, 4))
@@ -442,20 +449,20 @@ HISTORIES = [hybridized, static, trained, fused, loaded, cast, copied]
 
 
 @pytest.mark.parametrize("history", HISTORIES, ids=lambda history: history.__name__)
-@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("layout", slow_but(["NCHW", "NHWC"], "NCHW"))
 @pytest.mark.parametrize("channels, groups", [(16, 16), (16, 2), (12, 12), (8, 4), (9, 9)])
 def test_any_algorithm_follows_any_history(channels, groups, layout, history, tmp_path):
     arguments = dict(padding=1, groups=groups, in_channels=channels, layout=layout)
     net = nn.HybridSequential()
-    net.add(MultiChannelConv2D(channels, 3, algorithm="direct", **arguments))
+    net.add(MultiChannelConv2D(channels, 3, algorithm="native", **arguments))
     net.initialize()
     fill(net)
     sizes = dict(N=1, C=channels, H=6, W=6)
     x = integers([sizes[axis] for axis in layout])
     right = gradients(net, x)
     net = history(net, x, tmp_path) if history is loaded else history(net, x)
-    names = ["matmul", "definition", "blocked", "direct", "fourier", "matmul"]
-    names += ["split"] * (channels == 9)
+    names = ["im2col", "definition", "train_layout", "native", "fft", "im2col"]
+    names += ["split_channels"] * (channels == 9)
     for name in names:
         if name == "definition" and channels * channels // groups * 9 > 700:
             continue

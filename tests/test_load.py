@@ -1,7 +1,7 @@
-"""Much at once and for long: threads, forked workers, ten thousand calls, two hundred changes.
+"""Load tests: threads, forked workers, ten thousand calls, two hundred changes.
 
-Each runs in a process of its own, so that a crash or a hang there is a failure here, and so that
-the memory measured is its own. Numbers are integers, so equal sums are equal numbers.
+Each runs in a process of its own: a crash or a hang there is a failure here, and the memory that is
+measured is its own. The data are integers, so results are compared exactly.
 """
 
 import json
@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 
 import oracle
+from helpers import MODES, SLOW, fill, hybridize, integers
 from mxconv import MultiChannelConv2D, convert, set_algorithm
-from test_layer import MODES, fill, integers
 
 import mxnet as mx
 import numpy as np
@@ -23,36 +23,30 @@ from mxnet.gluon import data, nn
 
 LIMIT = 240  # seconds after which a process counts as hanging
 THREADS = 4
-FLAT = 8 << 10  # KiB that the peak of memory may rise by in the second half: what else is allocated
+FLAT = 8 << 10  # KiB by which the peak of memory may rise in the second half, for other objects
 ON_LINUX = pytest.mark.skipif(
     sys.platform != "linux", reason="needs Linux: the peak of memory is in /proc/self/status"
 )
 
 
 def in_process(function, *arguments, **environment):
-    """What a function of this module returns in a process of its own."""
+    """The result of a function of this module that runs in a process of its own."""
     code = f"test_load.{function.__name__}(*{arguments})"
     code = f"import json, mxconv, test_load; print(json.dumps({code}))"
     path = os.pathsep.join(filter(None, sys.path))
     run = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
         timeout=LIMIT,
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
 
-def hybridize(block, mode):
-    if MODES[mode] is not None:
-        block.hybridize(**MODES[mode])
-
-
 def peak():
-    """The most memory that this process has had, in KiB."""
+    """The peak memory of this process, in KiB."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0])
 
@@ -61,7 +55,7 @@ def peak():
 
 
 def at_once(block, inputs, expected, calls):
-    """Call a block from several threads that begin together; what goes wrong, as text."""
+    """Call a block from several threads that start together: what goes wrong, as texts."""
     wrong, start = [], threading.Barrier(THREADS)
 
     def work(seed):
@@ -85,7 +79,7 @@ def at_once(block, inputs, expected, calls):
 
 
 def threads_with_a_layer(mode):
-    """Different shapes on different contexts at the same time."""
+    """Threads use different shapes on different contexts at the same time."""
     sys.setswitchinterval(1e-5)
     layer = MultiChannelConv2D(3, 3, in_channels=4)
     layer.initialize(ctx=[mx.cpu(0), mx.cpu(1)])
@@ -113,10 +107,10 @@ def threads_with_a_network(mode):
 
 
 def threads_that_call_first(mode, in_channels):
-    """Each finds a layer that is neither checked nor traced nor, perhaps, initialized."""
+    """Threads find a layer that isn't checked or traced and, if deferred, not initialized."""
     sys.setswitchinterval(1e-6)
     weight = integers((2, 64, 3, 3))
-    inputs = [integers((1, 64, 48, 48 + i)) for i in range(4)]  # for which 'auto' takes 'taps'
+    inputs = [integers((1, 64, 48, 48 + i)) for i in range(4)]  # 'auto' takes 'kn2row'
     expected = [oracle.convolve(x.asnumpy(), weight.asnumpy()) for x in inputs]
     wrong = []
     for _ in range(15):
@@ -132,18 +126,19 @@ def threads_that_call_first(mode, in_channels):
     "function, mode",
     [
         (threads_with_a_layer, "eager"),
-        (threads_with_a_layer, "hybridized"),
-        (threads_with_a_network, "eager"),
+        pytest.param(threads_with_a_layer, "hybridized", marks=SLOW),
+        pytest.param(threads_with_a_network, "eager", marks=SLOW),
     ],
 )
 def test_threads(function, mode):
-    """Without a hybridized network, whose traced graph Gluon calls, and no two threads may."""
+    """Not with a hybridized network: Gluon calls its graph, which only one thread may do."""
     assert in_process(function, mode) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode, in_channels", [("eager", 0), ("hybridized", 64)])
 def test_threads_that_call_first(mode, in_channels):
-    """A parent that is hybridized is Gluon's, and wants one call before the threads'."""
+    """Not with a hybridized parent: Gluon needs one call of it before threads call it."""
     assert in_process(threads_that_call_first, mode, in_channels) == []
 
 
@@ -151,7 +146,7 @@ def test_threads_that_call_first(mode, in_channels):
 
 
 def workers(mode):
-    """The layer transforms examples in forked workers, and then batches in this process."""
+    """The layer transforms examples in forked workers, then batches in this process."""
     layer = MultiChannelConv2D(2, 3, in_channels=3)
     layer.initialize()
     fill(layer)
@@ -159,7 +154,7 @@ def workers(mode):
     x = integers((12, 3, 6, 6))
     arrays = layer.weight.data().asnumpy(), layer.bias.data().asnumpy()
     expected = oracle.convolve(x.asnumpy(), *arrays)
-    layer(x)  # MXNet has started its threads, of which a forked process has none
+    layer(x)  # starts MXNet's threads, which a forked process doesn't have
     examples = data.SimpleDataset(list(x)).transform(lambda x: (x, layer(x.expand_dims(0))[0]))
     loader = data.DataLoader(examples, batch_size=3, num_workers=2, thread_pool=False)
     wrong = []
@@ -171,6 +166,7 @@ def workers(mode):
     return [i, wrong]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eager", "hybridized"])
 def test_forked_workers(mode):
     assert in_process(workers, mode) == [3, []]
@@ -180,7 +176,7 @@ def test_forked_workers(mode):
 
 
 def calls(mode, algorithm, shapes):
-    """The peaks of memory after each half of the calls, and whether the last numbers are right."""
+    """The peaks of memory after each half of the calls, and whether the last output is right."""
     layer = MultiChannelConv2D(3, 3, in_channels=2, algorithm=algorithm)
     layer.initialize()
     fill(layer)
@@ -197,17 +193,19 @@ def calls(mode, algorithm, shapes):
     return peaks, bool((y == sums.reshape((1, 3, 1, 1))).min().asscalar())
 
 
+@pytest.mark.slow
 @ON_LINUX
-@pytest.mark.parametrize("mode, algorithm", [("eager", "direct"), ("hybridized", "auto")])
+@pytest.mark.parametrize("mode, algorithm", [("eager", "native"), ("hybridized", "auto")])
 def test_ten_thousand_calls(mode, algorithm):
     (half, whole), right = in_process(calls, mode, algorithm, 200)
     assert right and whole - half < FLAT
 
 
+@pytest.mark.slow
 @ON_LINUX
 def test_ten_thousand_shapes():
-    """MXNet's operator keeps what oneDNN has compiled for every shape, unless told how many."""
-    (half, whole), right = in_process(calls, "eager", "direct", 10000, MXNET_MKLDNN_CACHE_NUM="16")
+    """MXNet's operator keeps what oneDNN compiles for each shape, unless the number is limited."""
+    (half, whole), right = in_process(calls, "eager", "native", 10000, MXNET_MKLDNN_CACHE_NUM="16")
     assert right and whole - half < 2 * FLAT
 
 
@@ -231,8 +229,10 @@ def changes():
             mode = sorted(MODES)[i // 2 % 4]
             net.hybridize(mode != "eager", **(MODES[mode] or {}))
         else:
-            name = ("direct", "matmul", "auto", "tile", "definition")[i // 2 % 5]
-            ungrouped = None if name != "tile" else lambda layer: layer.geometry.groups == 1
+            name = ("native", "im2col", "auto", "depth_to_space", "definition")[i // 2 % 5]
+            ungrouped = (
+                None if name != "depth_to_space" else lambda layer: layer.geometry.groups == 1
+            )
             set_algorithm(net, name, ungrouped)
         if not np.array_equal(net(x).asnumpy(), expected):
             wrong.append(i)
@@ -244,6 +244,7 @@ def changes():
     return wrong, same, peaks
 
 
+@pytest.mark.slow
 @ON_LINUX
 def test_two_hundred_changes():
     wrong, same, (half, whole) = in_process(changes)

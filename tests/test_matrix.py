@@ -1,6 +1,7 @@
 import oracle
+from helpers import integers, labels
 from mxconv import MultiChannelConv2D, corr2d_multi_in_out
-from mxconv.matrix import toeplitz
+from mxconv.exercises import convolution_matrix
 
 import mxnet as mx
 import numpy as np
@@ -22,12 +23,11 @@ CASES = [  # c_o, c_i, (k_h, k_w), (h, w), strides, padding, dilation
 ]
 
 
-def integers(shape):
-    return nd.array(np.random.randint(-9, 10, shape))
+CASE = "c_o, c_i, kernel, size, strides, padding, dilation"
 
 
-@pytest.mark.parametrize("c_o, c_i, kernel, size, strides, padding, dilation", CASES)
-def test_it_multiplies_to_the_convolution_and_transposed_to_its_gradient(
+@pytest.mark.parametrize(CASE, CASES, ids=labels(CASE, CASES))
+def test_the_product_is_the_convolution_and_that_of_the_transpose_its_gradient(
     c_o, c_i, kernel, size, strides, padding, dilation
 ):
     layer = MultiChannelConv2D(
@@ -41,21 +41,23 @@ def test_it_multiplies_to_the_convolution_and_transposed_to_its_gradient(
         y = layer(x)
     dy = integers(y.shape)
     y.backward(dy)
-    matrix = toeplitz(layer.weight.data(), (c_i,) + size, strides, padding, dilation).asnumpy()
+    matrix = convolution_matrix(
+        layer.weight.data(), (c_i,) + size, strides, padding, dilation
+    ).asnumpy()
     assert np.array_equal(matrix @ x.asnumpy().ravel(), y.asnumpy().ravel())
     assert np.array_equal(matrix.T @ dy.asnumpy().ravel(), x.grad.asnumpy().ravel())
 
 
-def test_it_is_the_chapters_function():
+def test_the_product_is_the_chapters_function():
     x, k = integers((2, 5, 4)), integers((3, 2, 2, 3))
-    y = nd.dot(toeplitz(k, x.shape), x.reshape(-1)).reshape((3, 4, 2))
+    y = nd.dot(convolution_matrix(k, x.shape), x.reshape(-1)).reshape((3, 4, 2))
     assert np.array_equal(y.asnumpy(), corr2d_multi_in_out(x, k).asnumpy())
 
 
-def test_its_blocks_are_toeplitz_matrices_of_toeplitz_blocks():
+def test_blocks_are_toeplitz_matrices_of_toeplitz_blocks():
     k_h, k_w, h, w = 2, 3, 5, 6
     taps = np.random.randint(1, 10, (k_h, k_w))
-    matrix = toeplitz(nd.array(taps[None, None]), (1, h, w)).asnumpy()
+    matrix = convolution_matrix(nd.array(taps[None, None]), (1, h, w)).asnumpy()
     o_h, o_w = h - k_h + 1, w - k_w + 1
     blocks = matrix.reshape(o_h, o_w, h, w).transpose(0, 2, 1, 3)
     for i in range(o_h):
@@ -69,7 +71,7 @@ def test_its_blocks_are_toeplitz_matrices_of_toeplitz_blocks():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
 def test_dtype_and_context_are_those_of_the_kernel(ctx, dtype):
-    matrix = toeplitz(nd.ones((2, 1, 2, 2), dtype=dtype, ctx=ctx), (1, 3, 3))
+    matrix = convolution_matrix(nd.ones((2, 1, 2, 2), dtype=dtype, ctx=ctx), (1, 3, 3))
     assert matrix.dtype == np.dtype(dtype)
     assert matrix.context == ctx
     assert (
@@ -85,12 +87,17 @@ def test_dtype_and_context_are_those_of_the_kernel(ctx, dtype):
         (nd.ones((1, 1, 2, 2)), (3, 3), ValueError, r"\(c_i, h, w\).*input_shape=\(3, 3\)"),
         (nd.ones((1, 1, 2, 2)), 9, TypeError, "tuple of integers.*input_shape=9"),
         (np.ones((1, 1, 2, 2)), (1, 3, 3), TypeError, "NDArray.*numpy.ndarray"),
-        (nd.ones((1, 2, 2, 2)), (1, 3, 3), ValueError, r"as many channels.*\(1, 3, 3\)"),
+        (
+            nd.ones((1, 2, 2, 2)),
+            (1, 3, 3),
+            ValueError,
+            r"same number of input channels.*\(1, 3, 3\)",
+        ),
         (nd.ones((1, 1, 4, 2)), (1, 3, 3), ValueError, r"kernel is larger.*=\(1, 3, 3\)"),
         (nd.ones((1, 1, 1, 1)), (1, 300, 300), ValueError, "8100000000 elements.*indexes at most"),
     ],
 )
 def test_bad_input(K, input_shape, error, says):
     with pytest.raises(error, match=says):
-        toeplitz(K, input_shape)
+        convolution_matrix(K, input_shape)
     mx.nd.waitall()

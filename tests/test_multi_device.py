@@ -1,3 +1,5 @@
+"""Training on several devices equals training on one; CPU contexts play the devices."""
+
 import sys
 from pathlib import Path
 
@@ -26,21 +28,21 @@ def data():
     + [GPUS] * bool(GPUS),
     ids=str,
 )
-def test_several_devices_train_as_one_does(contexts, data):
+def test_several_devices_train_like_one(contexts, data):
     net, alone = digits.lenet(MultiChannelConv2D), digits.lenet(MultiChannelConv2D)
     losses = digits_multi_device.train(net, data, contexts, EPOCHS)
     expected = digits.train(alone, data, EPOCHS)
     assert digits_multi_device.replicas_differ(net) == 0
-    tolerance = digits_multi_device.TOLERANCE if contexts != GPUS else 1e-3  # of cuDNN, not ours
+    tolerance = digits_multi_device.TOLERANCE if contexts != GPUS else 1e-3  # cuDNN's
     np.testing.assert_allclose(losses, expected, rtol=tolerance)
     assert digits_multi_device.weights_differ(net, alone) <= tolerance
 
 
-def test_all_gpus_are_used_or_else_two_contexts():
+def test_all_gpus_are_used_or_two_contexts_without_any():
     assert digits_multi_device.devices() == (GPUS or [mx.cpu(0), mx.cpu(1)])
 
 
-def test_a_difference_between_replicas_or_networks_is_seen(data):
+def test_a_difference_between_replicas_or_networks_is_noticed(data):
     net, other = digits.lenet(MultiChannelConv2D), digits.lenet(MultiChannelConv2D)
     contexts = [mx.cpu(0), mx.cpu(1)]
     for network in (net, other):

@@ -41,14 +41,14 @@ def code(notebook):
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
-def test_it_holds_the_books_outputs(stored):
+def test_the_notebook_holds_the_books_outputs(stored):
     for n, cell in enumerate(code(stored), 1):
         expected = (EXAMPLES / "expected" / f"cell_{n}.txt").read_text()
         assert text(cell).strip("\n") == expected.strip("\n")
     assert n == 7
 
 
-def test_it_runs_to_the_stored_outputs(stored, tmp_path):
+def test_the_notebook_runs_to_the_stored_outputs(stored, tmp_path):
     # A kernel of this interpreter, whatever kernels the machine or its user has under that name.
     kernel = {
         "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -72,7 +72,7 @@ def test_it_runs_to_the_stored_outputs(stored, tmp_path):
         timeout=300,
         env=environment,
         stderr=subprocess.PIPE,
-        universal_newlines=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
 
@@ -81,7 +81,7 @@ def test_it_runs_to_the_stored_outputs(stored, tmp_path):
     assert [text(cell) for cell in cells] == [text(cell) for cell in code(stored)]
 
 
-def test_it_is_stored_clean(stored):
+def test_the_notebook_is_stored_clean(stored):
     assert stored["metadata"] == {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

@@ -1,4 +1,4 @@
-"""The page: what it holds, against the oracle, and how it behaves in a real browser."""
+"""The page: what it holds, compared with the oracle, and how it behaves in a real browser."""
 
 import json
 import re
@@ -10,17 +10,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import oracle
+from helpers import K3, K, X, evaluated, integers, labels, luminance, value
 from mxconv import draw
-from test_draw import evaluated, integers, luminance, value
 
 import numpy as np
 import pytest
 from mxnet import nd
 
 ROOT = Path(__file__).resolve().parents[1]
-X = nd.array([[[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]])
-K = nd.array([[[0, 1], [2, 3]], [[1, 2], [3, 4]]])
-K3 = nd.stack(K, K + 1, K + 2)
 CASES = [  # shapes of X and K, strides, padding, dilation
     ((2, 3, 3), (2, 2, 2), (1, 1), (0, 0), (1, 1)),
     ((1, 1, 1), (1, 1, 1, 1), (1, 1), (0, 0), (1, 1)),
@@ -69,10 +66,10 @@ def test_the_chapters_arrays(tmp_path):
     assert third["kernels"][1]["rows"] == [["2", "3"], ["4", "5"]]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=labels("X, K, strides, padding, dilation", CASES))
 def test_what_the_page_holds_is_the_oracles(case, tmp_path):
     x_shape, k_shape, strides, padding, dilation = case
-    x, k = integers(x_shape), integers(k_shape)
+    x, k = integers(x_shape, most=9), integers(k_shape, most=9)
     data = Page(draw.page(x, k, tmp_path / "page.html", strides, padding, dilation)).data
     x, k = x.asnumpy(), k.asnumpy().reshape((-1,) + k_shape[-3:])
     padded = np.pad(x, [(0, 0)] + [(p, p) for p in padding])
@@ -153,6 +150,7 @@ def test_bad_input_is_refused_at_the_call(arguments, error, says, tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_example_writes_the_chapters_page(tmp_path):
     script = str(ROOT / "examples" / "page.py")
     output = subprocess.check_output([sys.executable, script], text=True)
@@ -161,7 +159,12 @@ def test_the_example_writes_the_chapters_page(tmp_path):
     assert path.read_bytes() == draw.page(X, K3, tmp_path / "page.html").read_bytes()
 
 
-# In a browser.
+# In a browser
+
+
+def in_a_browser(test):
+    return pytest.mark.slow(pytest.mark.browser(test))
+
 
 FLAGS = [
     "--headless=new",
@@ -177,7 +180,7 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """A headless Chromium, with everything that it asks the network for on record."""
+    """A headless Chromium that logs everything it requests from the network."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
         pytest.skip(
@@ -193,18 +196,20 @@ def browser(tmp_path_factory):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(driver))
+    browser.get("about:blank")  # leaves the start page, which makes requests of its own
     yield browser
     browser.quit()
 
 
 class Tab:
-    """A page that is open in the browser, in the reader's terms."""
+    """A page in the browser, as its reader uses it."""
 
     def __init__(self, browser, path):
         self.browser = browser
         self.screen(1200, 900)
         self.prefer()
-        browser.get_log("browser"), browser.get_log("performance")
+        for name in ("browser", "performance"):
+            browser.get_log(name)  # drops what is there
         browser.get(path.as_uri())
 
     def screen(self, width, height):
@@ -247,7 +252,7 @@ class Tab:
         chain.perform()
 
     def lit(self):
-        """Per table, its caption and the positions of the cells that are lit."""
+        """The positions of the lit cells of each table, by its caption."""
         return dict(
             self.run(
                 "[...document.querySelectorAll('table')].map(table => [table.caption.textContent,"
@@ -266,7 +271,7 @@ class Tab:
         )
 
     def until(self, condition, seconds=20):
-        """Wait for something that has to come true."""
+        """Wait until a condition holds."""
         end = time.time() + seconds
         while not condition():
             assert time.time() < end, f"not within {seconds} s; the sum is {self.sum}"
@@ -275,7 +280,7 @@ class Tab:
 
 @pytest.fixture
 def tab(browser, tmp_path):
-    """The chapter's arrays, with three output channels; nothing may be logged or asked for."""
+    """The chapter's arrays, with three output channels; nothing may be logged or requested."""
     tab = Tab(browser, draw.page(X, K3, tmp_path / "page.html"))
     yield tab
     assert browser.get_log("browser") == []
@@ -288,7 +293,8 @@ def tab(browser, tmp_path):
     assert set(asked) == {(tmp_path / "page.html").as_uri()}
 
 
-def test_it_opens_on_the_books_sum(tab):
+@in_a_browser
+def test_the_page_opens_on_the_books_sum(tab):
     assert tab.browser.title == "Multiple input and output channels"
     assert tab.sum == "(1×1+2×2+4×3+5×4)+(0×0+1×1+3×2+4×3) = 56"
     assert tab.lit() == {
@@ -302,6 +308,7 @@ def test_it_opens_on_the_books_sum(tab):
     assert tab.rows("K[0, 1]") == [["1", "2"], ["3", "4"]]
 
 
+@in_a_browser
 def test_click_every_element_of_every_channel(tab):
     data = Page(Path(tab.browser.current_url[7:])).data
     choices = tab.find("#switch input")
@@ -320,12 +327,14 @@ def test_click_every_element_of_every_channel(tab):
             assert [lit[kernel["name"]] for kernel in plane["kernels"]] == [[0, 1, 2, 3]] * 2
 
 
+@in_a_browser
 def test_a_switch_keeps_the_element(tab):
     tab.click(3)
     tab.find("#switch input")[2].click()
     assert tab.sum == "(5×3+6×4+8×5+9×6)+(4×2+5×3+7×4+8×5) = 224"
 
 
+@in_a_browser
 def test_the_arrow_keys_walk_the_grid(tab):
     tab.click(0)
     for keys, total in [
@@ -348,8 +357,9 @@ def test_the_arrow_keys_walk_the_grid(tab):
         assert tab.focused.text == str(total)
 
 
+@in_a_browser
 def test_the_keyboard_is_enough(tab):
-    """Tab goes to the switch, the button and one cell of the grid, and then leaves it."""
+    """Tab reaches the switch, the button and one cell of the grid, and then leaves the grid."""
     stops = []
     for _ in range(3):
         tab.press("tab")
@@ -373,6 +383,7 @@ def test_the_keyboard_is_enough(tab):
     assert not tab.run("document.getElementById('output').contains(document.activeElement)")
 
 
+@in_a_browser
 def test_a_screen_reader_is_told(tab):
     (grid,) = tab.find("#output table")
     assert (grid.aria_role, grid.accessible_name) == ("grid", "Output Y[0]")
@@ -392,6 +403,7 @@ def test_a_screen_reader_is_told(tab):
     assert tab.run("document.documentElement.lang") == "en"
 
 
+@in_a_browser
 def test_play_steps_and_pause_stops(tab):
     (play,) = tab.find("#play")
     play.click()
@@ -405,11 +417,12 @@ def test_play_steps_and_pause_stops(tab):
     assert tab.sum.endswith(" = 72")
 
 
+@in_a_browser
 def test_space_plays_and_a_choice_pauses(tab):
     tab.click(2)
     tab.press("space")
     tab.until(lambda: tab.sum.endswith(" = 120"))
-    assert tab.focused.text == "120"  # the focus goes along
+    assert tab.focused.text == "120"  # the focus moves along
     tab.press("arrow_up")
     assert tab.find("#play")[0].text == "Play"
     assert tab.sum.endswith(" = 72")
@@ -419,8 +432,9 @@ def test_space_plays_and_a_choice_pauses(tab):
     assert tab.find("#play")[0].text == "Play"
 
 
-def test_play_comes_by_every_element(browser, tmp_path):
-    """With a clock that runs fifty times as fast."""
+@in_a_browser
+def test_play_visits_every_element(browser, tmp_path):
+    """On a clock that runs fifty times faster."""
     code = "const real = setInterval; window.setInterval = (f, t) => real(f, t / 50);"
     script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", dict(source=code))
     tab = Tab(browser, draw.page(X, K3, tmp_path / "page.html"))
@@ -437,6 +451,7 @@ def test_play_comes_by_every_element(browser, tmp_path):
     assert tab.run("seen")[:14] == sums + sums[:2]
 
 
+@in_a_browser
 def test_padding_shows_as_such(browser, tmp_path):
     tab = Tab(browser, draw.page(X, K, tmp_path / "page.html", padding=1, strides=2))
     assert not tab.find("#switch")[0].is_displayed()  # there is one output channel
@@ -464,6 +479,7 @@ WIDE = {
 }
 
 
+@in_a_browser
 @pytest.mark.parametrize("name", WIDE)
 @pytest.mark.parametrize("width", [320, 360, 768])
 def test_a_narrow_screen_scrolls_down_only(name, width, browser, tmp_path):
@@ -488,19 +504,20 @@ def test_a_narrow_screen_scrolls_down_only(name, width, browser, tmp_path):
         "[...document.querySelectorAll('.scroll')].map(box => [box, box.querySelector('.lit')].map("
         " node => node.getBoundingClientRect().left))"
     )
-    for box, first in lit:  # each window begins where it can be seen
+    for box, first in lit:  # the start of each window is visible
         assert box <= first < width - 20
 
 
 def contrast(one, other):
-    """The contrast of two colours as CSS writes them, rgb(r, g, b)."""
-    rgb = [[int(part) / 255 for part in re.findall(r"\d+", colour)] for colour in (one, other)]
+    """The contrast of two colors as CSS writes them, rgb(r, g, b)."""
+    rgb = [[int(part) / 255 for part in re.findall(r"\d+", color)] for color in (one, other)]
     dark, light = sorted(map(luminance, rgb))
     return (light + 0.05) / (dark + 0.05)
 
 
+@in_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_colour_schemes_are_readable(scheme, browser, tmp_path):
+def test_both_color_schemes_are_readable(scheme, browser, tmp_path):
     tab = Tab(browser, draw.page(X, K3, tmp_path / "page.html", padding=1))
     tab.prefer(scheme, "reduce")
     page = tab.run("getComputedStyle(document.body).backgroundColor")
@@ -522,7 +539,8 @@ def test_both_colour_schemes_are_readable(scheme, browser, tmp_path):
     assert contrast(line, page) >= 3
 
 
-def test_reduced_motion_is_honoured(browser, tmp_path):
+@in_a_browser
+def test_reduced_motion_is_honored(browser, tmp_path):
     tab = Tab(browser, draw.page(X, K3, tmp_path / "page.html"))
     cell = tab.find("#output td")[0]
     assert cell.value_of_css_property("transition-duration") == "0.2s"

@@ -1,6 +1,6 @@
 """Properties of the layer for random geometry, dtype, layout, padding, algorithm and hybridization.
 
-`make test ARGS=tests/test_properties.py` tries the same few examples in every run; with
+`make test-all ARGS=tests/test_properties.py` tries the same few examples in every run; with
 HYPOTHESIS_PROFILE=long in the environment it tries many new ones (conftest.py). Laws are told on
 integers, whose sums are exact in any order. All arrays are NumPy's, in the order NCHW.
 """
@@ -10,15 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import oracle
-from mxconv import (
-    MultiChannelConv2D,
-    compose,
-    corr2d_multi_in_out,
-    corr2d_multi_in_out_1x1,
-    rounding_bound,
-)
+from geometries import is_depthwise_only
+from helpers import MODES, NUMPY_MODE, hybridize
+from mxconv import MultiChannelConv2D, corr2d_multi_in_out, corr2d_multi_in_out_1x1
 from mxconv.algorithms import NAMES
-from mxconv.rounding import gamma
+from mxconv.exercises import merge_convolutions, rounding_error_bound
+from mxconv.exercises.rounding import gamma_n
 from strategies import (
     TRANSFORMED,
     algorithms,
@@ -27,8 +24,6 @@ from strategies import (
     cases,
     numbers,
 )
-from test_layer import MODES
-from test_layer_beyond import NUMPY_MODE
 
 import numpy as np
 import pytest
@@ -40,7 +35,7 @@ from mxnet.gluon import SymbolBlock, nn
 pytestmark = pytest.mark.kernels
 
 EVERY = pytest.mark.parametrize("name", NAMES)
-OF_FEW_GROUPS = pytest.mark.parametrize("name", [name for name in NAMES if name != "split"])
+OF_FEW_GROUPS = pytest.mark.parametrize("name", [n for n in NAMES if not is_depthwise_only(n)])
 
 
 def in_layout(case, array, back=False):
@@ -55,8 +50,7 @@ def build(case, name, weight, bias=None):
     waits = dict(in_channels=0) if case.deferred else {}
     layer = MultiChannelConv2D(**{**case.arguments, **waits}, algorithm=name)
     layer.initialize()
-    if MODES[case.mode] is not None:
-        layer.hybridize(**MODES[case.mode])
+    hybridize(layer, case.mode)
     if case.deferred:
         layer(nd.zeros(in_layout(case, np.empty(case.shape)).shape, dtype=case.dtype))
     for parameter, values in ((layer.weight, weight), (layer.bias, bias)):
@@ -133,10 +127,10 @@ def test_real_numbers_stay_within_the_bound_of_rounding(name, data):
     assert len(ours) == len(exact)
     for array, value, count, magnitude, doubles in zip(ours, exact, terms, magnitudes, spread):
         n, finfo = int(count.max()), np.finfo(case.dtype)
-        bound = gamma(n, finfo.eps / 2) * magnitude + n * finfo.tiny
+        bound = gamma_n(n, finfo.eps / 2) * magnitude + n * finfo.tiny
         if name in TRANSFORMED:
             n, doubles = n + x.size, doubles.max()
-        bound += gamma(n, np.finfo(np.float64).eps / 2) * doubles
+        bound += gamma_n(n, np.finfo(np.float64).eps / 2) * doubles
         assert array.shape == value.shape
         assert (np.abs(array - value) <= bound).all()
 
@@ -146,7 +140,7 @@ def test_the_chapters_functions_stay_within_their_rounding_bound(data):
     case = data.draw(any_case(strides=1, padding="valid", dilation=1, groups=1, n=1))
     x, weight = (nd.array(a, dtype=case.dtype) for a in numbers(case, real=True)[:2])
     exact = oracle.convolve(x.asnumpy(), weight.asnumpy())[0]
-    bound = rounding_bound(x[0], weight).asnumpy()
+    bound = rounding_error_bound(x[0], weight).asnumpy()
     if case.dtype == "float64":
         bound = 2 * bound  # the oracle rounds as much
     for function in (corr2d_multi_in_out, corr2d_multi_in_out_1x1):
@@ -154,9 +148,10 @@ def test_the_chapters_functions_stay_within_their_rounding_bound(data):
             assert (np.abs(function(x[0], weight).asnumpy() - exact) <= bound).all()
 
 
+@pytest.mark.slow
 @EVERY
 @given(st.data())
-def test_it_is_linear_in_the_input_and_in_the_kernel(name, data):
+def test_a_layer_is_linear_in_the_input_and_in_the_kernel(name, data):
     case = data.draw(cases(name, use_bias=False))
     x, weight = numbers(case)[:2]
     x2, weight2 = numbers(replace(case, seed=case.seed ^ 1))[:2]
@@ -195,6 +190,7 @@ def test_an_impulse_gives_back_the_flipped_kernel(name, data):
     assert_same(convolve(case, name, x, weight), [response[:, :, ::s_h, ::s_w]])
 
 
+@pytest.mark.slow
 @EVERY
 @given(st.data())
 def test_a_translated_input_gives_the_translated_output(name, data):
@@ -207,6 +203,7 @@ def test_a_translated_input_gives_the_translated_output(name, data):
     assert_same(moved, [y[:, :, a:, b:]])
 
 
+@pytest.mark.slow
 @EVERY
 @given(st.data())
 def test_a_rolled_input_gives_the_rolled_output_with_circular_padding(name, data):
@@ -227,6 +224,7 @@ def test_a_rolled_input_gives_the_rolled_output_with_circular_padding(name, data
     assert_same(rolled, turned + still[2:])
 
 
+@pytest.mark.slow
 @EVERY
 @given(st.data())
 def test_permuted_channels_permute_what_belongs_to_them(name, data):
@@ -256,6 +254,7 @@ def test_permuted_channels_permute_what_belongs_to_them(name, data):
     assert_same(ours, theirs)
 
 
+@pytest.mark.slow
 @EVERY
 @given(st.data())
 def test_examples_of_a_batch_do_not_touch_each_other(name, data):
@@ -274,6 +273,7 @@ def test_examples_of_a_batch_do_not_touch_each_other(name, data):
     assert_same(convolve(case, name, x, weight, bias, dy), theirs)
 
 
+@pytest.mark.slow
 @OF_FEW_GROUPS
 @given(st.data())
 def test_groups_are_convolutions_of_their_own_side_by_side(name, data):
@@ -299,6 +299,7 @@ def test_groups_are_convolutions_of_their_own_side_by_side(name, data):
     assert_same(convolve(whole, other, x, weight, bias, dy), theirs)
 
 
+@pytest.mark.slow
 @OF_FEW_GROUPS
 @given(st.data())
 def test_composed_layers_equal_a_network_of_the_two(name, data):
@@ -325,14 +326,14 @@ def test_composed_layers_equal_a_network_of_the_two(name, data):
     _, *of_second, dy = numbers(second)
     net = nn.HybridSequential()
     net.add(build(first, other, *of_first), build(second, name, *of_second))
-    if MODES[first.mode] is not None:
-        net.hybridize(**MODES[first.mode])
+    hybridize(net, first.mode)
     in_a_row = run(first, net, x, dy)[:2]
     if {name, other} & TRANSFORMED:
         in_a_row = [np.rint(array) for array in in_a_row]
-    assert_same(in_a_row, run(first, compose(*net), x, dy)[:2])
+    assert_same(in_a_row, run(first, merge_convolutions(*net), x, dy)[:2])
 
 
+@pytest.mark.slow
 @EVERY
 @given(st.data())
 def test_hybridized_equals_eager_for_one_shape_after_another(name, data):
@@ -347,6 +348,7 @@ def test_hybridized_equals_eager_for_one_shape_after_another(name, data):
         assert_same(hybrid, eager)
 
 
+@pytest.mark.slow
 @EVERY
 @given(st.data())
 def test_loaded_equals_saved(name, data):

@@ -2,8 +2,8 @@
 
 import copy
 
+from helpers import EVERY_MODE, fill, hybridize, integers, run
 from mxconv import ConvGeometry, MultiChannelConv2D, convert, revert, set_geometry
-from test_layer import MODES, fill, integers, run
 
 import mxnet as mx
 import numpy as np
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.kernels
 X = (2, 4, 12, 11)
 
 
-def build(algorithm="direct", **arguments):
+def build(algorithm="native", **arguments):
     layer = MultiChannelConv2D(6, 3, in_channels=4, algorithm=algorithm, **arguments)
     layer.initialize()
     fill(layer)
@@ -46,13 +46,12 @@ EVERY_CHANGE = pytest.mark.parametrize("before, change", CHANGES, ids=str)
 
 
 @EVERY_CHANGE
-@pytest.mark.parametrize("mode", sorted(MODES))
-@pytest.mark.parametrize("algorithm", ["auto", "direct", "matmul"])
+@EVERY_MODE
+@pytest.mark.parametrize("algorithm", ["auto", "native", "im2col"])
 def test_a_layer_that_was_changed_is_one_that_was_built_so(algorithm, mode, before, change):
     x = integers(X)
     layer = build(algorithm, **before)
-    if MODES[mode] is not None:
-        layer.hybridize(**MODES[mode])
+    hybridize(layer, mode)
     layer(x)
     for name, value in change.items():
         setattr(layer, name, value)
@@ -76,18 +75,17 @@ EDITS = [
 
 @pytest.mark.parametrize("name, value, same_as", EDITS, ids=str)
 @pytest.mark.parametrize("when", ["before a call", "after a call", "after convert"])
-@pytest.mark.parametrize("mode", sorted(MODES))
+@EVERY_MODE
 def test_edits_of_kwargs_count(mode, when, name, value, same_as):
     before = dict(strides=2, padding=1)
     x = integers(X)
     if when == "after convert":
         layer = nn.Conv2D(6, 3, in_channels=4, **before)
         layer.initialize()
-        convert(layer, algorithm="direct")
+        convert(layer, algorithm="native")
     else:
         layer = build(**before)
-    if MODES[mode] is not None:
-        layer.hybridize(**MODES[mode])
+    hybridize(layer, mode)
     if when == "after a call":
         layer(x)
     layer._kwargs[name] = value
@@ -117,9 +115,9 @@ def test_an_edit_in_a_network_counts_at_its_next_trace():
         ("stride", (1, "2"), r"strides has the wrong type"),
         ("dilate", (0, 1), r"dilation is out of range"),
         ("pad", (-1, 0), r"padding is out of range"),
-        ("kernel", (5, 5), r"_kwargs no longer suits the weight.*kernel.*\(5, 5\)"),
-        ("num_filter", 7, r"_kwargs no longer suits the weight"),
-        ("num_group", 2, r"_kwargs no longer suits the weight"),
+        ("kernel", (5, 5), r"_kwargs no longer fits the weight.*kernel.*\(5, 5\)"),
+        ("num_filter", 7, r"_kwargs no longer fits the weight"),
+        ("num_group", 2, r"_kwargs no longer fits the weight"),
     ],
 )
 def test_an_edit_that_cannot_be_is_refused_at_the_call(name, value, says):
@@ -151,14 +149,16 @@ def test_a_value_that_cannot_be_is_refused_where_it_is_set(name, value, error, s
     assert layer.geometry == before and layer(nd.ones(X)).shape == (2, 6, 10, 9)
 
 
-def test_an_algorithm_that_is_not_for_it_is_refused_and_nothing_changes():
-    layer = build("taps")
-    with pytest.raises(ValueError, match="algorithm='taps' isn't for strides other than 1"):
+def test_a_change_that_the_algorithm_does_not_support_is_refused_and_nothing_changes():
+    layer = build("kn2row")
+    with pytest.raises(ValueError, match="algorithm='kn2row' doesn't support strides other than 1"):
         layer.strides = 2
     assert layer.strides == (1, 1) and layer(nd.ones(X)).shape == (2, 6, 10, 9)
     net = nn.HybridSequential()
     net.add(build(), layer)
-    with pytest.raises(ValueError, match=rf"{layer.name}: .*'taps' isn't for strides.*as it was"):
+    with pytest.raises(
+        ValueError, match=rf"{layer.name}: .*'kn2row' doesn't support strides.*as it was"
+    ):
         set_geometry(net, strides=2)
     assert net[0].strides == (1, 1)
     net[0].strides = 2
@@ -179,7 +179,7 @@ def test_a_layer_waiting_for_its_channels_can_be_changed():
     assert layer(nd.ones(X)).shape == (2, 6, 10, 9)
 
 
-@pytest.mark.parametrize("mode", sorted(MODES))
+@EVERY_MODE
 def test_a_backbone_with_output_stride_8_computes_what_it_did_and_what_is_between(mode):
     """The two lines of docs/migration.md, on a ResNet whose strides are in its 1x1 layers."""
     net = convert(vision.resnet50_v1(classes=4)).features[:8]  # without pooling
@@ -188,9 +188,8 @@ def test_a_backbone_with_output_stride_8_computes_what_it_did_and_what_is_betwee
     x = nd.random.normal(shape=(1, 3, 64, 64))
     coarse = net(x)
     assert coarse.shape == (1, 2048, 2, 2)
-    if MODES[mode] is not None:
-        net.hybridize(**MODES[mode])
-        net(x)
+    hybridize(net, mode)
+    net(x)
     set_geometry(net, where=".*stage3.*", strides=1, padding="same", dilation=2)
     set_geometry(net, where=".*stage4.*", strides=1, padding="same", dilation=4)
     fine = net(x)

@@ -1,7 +1,7 @@
-"""Every file of examples/ and benchmarks/, in a process of its own, as a user types it.
+"""Every file of examples/ and benchmarks/ runs in a process of its own, as a user starts it.
 
-The scripts are run, the long ones shortened by their options, and what other scripts import is
-imported alone. NumPy is as from 1.24 on, where MXNet can't be imported before mxconv.
+Options shorten the long scripts. Modules that other scripts import are only imported. NumPy lacks
+the aliases that it dropped in 1.24, so MXNet can't be imported before mxconv.
 """
 
 import importlib.util
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test_compat import NUMPY_124
+from helpers import NUMPY_124, slow_but
 
 import pytest
 
@@ -20,9 +20,10 @@ FILES = sorted(
     for folder in ("examples", "benchmarks")
     for path in (ROOT / folder).glob("*.py")
 )
-# Imported only: the modules that aren't scripts, and the scripts that other tests run whole.
+CELLS = [file for file in FILES if file.startswith("examples/cell_")]
+# Only imported here: modules that aren't scripts, and scripts that other tests run.
 IMPORTED = {
-    "examples/__init__.py": "lets examples be run as modules",
+    "examples/__init__.py": "for `python -m examples.cell_2`",
     "examples/digits.py": "test_examples.py",
     "examples/digits_distributed.py": "test_distributed.py",
     "examples/launch.py": "test_distributed.py",
@@ -33,7 +34,7 @@ IMPORTED = {
     "benchmarks/convolutions.py": "test_benchmarks.py",
     "benchmarks/report.py": "the tables",
     "benchmarks/timing.py": "the clock",
-    "benchmarks/torch_peer.py": "the side of PyTorch",
+    "benchmarks/torch_peer.py": "PyTorch's side of convolutions.py",
     "benchmarks/wrong_values.py": "the cases of bad_input.py",
 }
 SHORTENED = {
@@ -50,37 +51,47 @@ NEEDS = {
     "examples/export_onnx.py": "onnxruntime",
     "benchmarks/torch_peer.py": "torch",
 }
+COMMANDS = [  # with options or without any; the cells hold the book's code and read no arguments
+    file
+    for file in FILES
+    if "__main__" in (ROOT / file).read_text(encoding="utf-8")
+    and file not in CELLS
+    and file != "benchmarks/torch_peer.py"  # only convolutions.py starts it
+]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Runs Python at the top of the repository, where `import numpy` finds one without aliases."""
+    """Runs Python at the top of the repository, with a NumPy that lacks the old aliases."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "sitecustomize.py").write_text(NUMPY_124)
     path = os.pathsep.join([str(folder), str(ROOT)])
 
-    def run(*arguments):
+    def run(*arguments, status=0):
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=str(ROOT),
             env=dict(os.environ, PYTHONPATH=path),
             timeout=300,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            universal_newlines=True,
+            capture_output=True,
+            text=True,
         )
-        assert done.returncode == 0, done.stderr
-        assert "%|" not in done.stderr  # no bars, as there is no terminal
-        return done.stdout
+        assert done.returncode == status, done.stderr
+        assert "%|" not in done.stderr  # no progress bars without a terminal
+        return done.stdout if status == 0 else done.stderr
 
     return run
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_it_runs(file, run):
+def skip_without_library(file):
     library = NEEDS.get(file)
     if library and importlib.util.find_spec(library) is None:
         pytest.skip(f"{file} needs {library}, which is not installed")
+
+
+@pytest.mark.parametrize("file", slow_but(FILES, *CELLS))
+def test_a_file_runs(file, run):
+    skip_without_library(file)
     folder, _, name = file[: -len(".py")].partition("/")
     if file in IMPORTED:
         run("-c", f"import sys; sys.path.insert(0, {folder!r}); import {name}")
@@ -93,7 +104,15 @@ def test_it_runs(file, run):
         assert printed
 
 
-def test_the_tables_name_files_that_are_there():
+@pytest.mark.slow
+@pytest.mark.parametrize("file", COMMANDS)
+def test_a_command_rejects_an_unknown_option(file, run):
+    skip_without_library(file)
+    message = run(file, "--no-such-option", status=2)
+    assert "error:" in message and "Traceback" not in message
+
+
+def test_the_tables_name_files_that_exist():
     assert set(FILES) >= {*IMPORTED, *SHORTENED, *NEEDS}
 
 
@@ -102,14 +121,15 @@ def test_a_module_that_imports_mxnet_first_is_noticed(run):
         run("-c", "import mxnet, mxconv")
 
 
+@pytest.mark.slow
 def test_an_example_runs_as_a_module(run):
     assert run("-m", "examples.cell_2") == run("examples/cell_2.py")
 
 
+@pytest.mark.slow
 def test_export_onnx_says_what_to_install(run):
     hidden = "import sys; sys.modules['onnx'] = None; sys.path.insert(0, 'examples')\n"
-    with pytest.raises(AssertionError) as failed:
-        run("-c", hidden + "import export_onnx")
-    (line,) = [line for line in str(failed.value).splitlines() if "export_onnx" in line]
+    message = run("-c", hidden + "import export_onnx", status=1)
+    (line,) = [line for line in message.splitlines() if "export_onnx" in line]
     assert line.endswith(f'run  {sys.executable} -m pip install "mxconv[onnx]"')
-    assert "Traceback" not in str(failed.value)
+    assert "Traceback" not in message

@@ -1,6 +1,6 @@
-"""Damaged and foreign files, disks that are full, processes that are killed, sizes beyond memory.
+"""Parameter files: Gluon's format, damaged and foreign files, full disks, killed processes.
 
-What `tune` does with its file and an interruption is in test_tune.py.
+And, at the end, layers too large for memory.
 """
 
 import contextlib
@@ -12,9 +12,9 @@ import sys
 import time
 import tracemalloc
 
+from helpers import assert_same, fill, integers, values
 from mxconv import MultiChannelConv2D, convert
-from mxconv.storage import load_parameters, save_parameters
-from test_layer import fill, integers
+from mxconv.files.parameters import load_parameters, save_parameters
 
 import mxnet as mx
 import numpy as np
@@ -38,21 +38,9 @@ def network(conv=MultiChannelConv2D, classes=3, dtype="float32", **arguments):
     return net
 
 
-def values(net):
-    return {k: p.data().asnumpy() for k, p in net._collect_params_with_prefix().items()}
-
-
-def assert_same(net, expected):
-    found = values(net)
-    assert found.keys() == expected.keys()
-    for name in found:
-        assert found[name].dtype == expected[name].dtype
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-
-
 @contextlib.contextmanager
 def room_for(size):
-    """A disk that is full after so many bytes of a file; Python ignores the signal of it."""
+    """A disk that is full after `size` bytes of a file; Python ignores the signal for that."""
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -63,7 +51,7 @@ def room_for(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-# files as Gluon's
+# Gluon's format
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
@@ -139,12 +127,14 @@ def test_contexts(tmp_path, ctx):
     load_parameters(twin, path, ctx=[ctx])
     fill(twin)
     before = twin.weight.data().asnumpy()
-    with pytest.raises(ValueError, match=r"'weight': it is on \[.*received ctx=\[cpu\(7\)\]"):
+    with pytest.raises(
+        ValueError, match=r"'weight': expected its present contexts \[.*received ctx=\[cpu\(7\)\]"
+    ):
         load_parameters(twin, path, ctx=mx.cpu(7))
     assert np.array_equal(twin.weight.data().asnumpy(), before)
 
 
-# damaged and foreign files
+# Damaged and foreign files
 
 
 def test_a_truncated_file_changes_nothing(tmp_path):
@@ -155,16 +145,16 @@ def test_a_truncated_file_changes_nothing(tmp_path):
     before = values(net)
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="is damaged or something else"):
+        with pytest.raises(ValueError, match="is damaged or of another kind"):
             load_parameters(net, path)
     path.write_bytes(whole + b"\0")
-    with pytest.raises(ValueError, match="is damaged or something else"):
+    with pytest.raises(ValueError, match="is damaged or of another kind"):
         load_parameters(net, path)
     assert_same(net, before)
 
 
-def test_a_flipped_bit_is_refused_or_in_a_number(tmp_path):
-    """MXNet's reserved bytes and the device may differ, of what isn't a number."""
+def test_a_flipped_bit_is_rejected_or_in_a_number(tmp_path):
+    """Of all other bytes, only the reserved ones and those of the device may differ."""
     net, path = MultiChannelConv2D(**LAYER), tmp_path / "net.params"
     net.initialize()
     save_parameters(net, path)
@@ -184,8 +174,8 @@ def test_a_flipped_bit_is_refused_or_in_a_number(tmp_path):
 
 
 @pytest.mark.parametrize("power", [8, 20, 31, 33, 40, 62, 63])
-def test_absurd_sizes_are_refused_before_the_allocation(power, tmp_path):
-    """A damaged size can make MXNet's own reader take gigabytes, before it says so."""
+def test_absurd_sizes_are_rejected_before_the_allocation(power, tmp_path):
+    """A damaged size can make MXNet's own reader allocate gigabytes before it fails."""
     net, path = network(), tmp_path / "net.params"
     save_parameters(net, path)
     whole, before = path.read_bytes(), values(net)
@@ -198,7 +188,7 @@ def test_absurd_sizes_are_refused_before_the_allocation(power, tmp_path):
         path.write_bytes(spoilt)
         tracemalloc.start()
         try:
-            with pytest.raises(ValueError, match="is damaged or something else"):
+            with pytest.raises(ValueError, match="is damaged or of another kind"):
                 load_parameters(net, path)
             assert tracemalloc.get_traced_memory()[1] < 1 << 20
         finally:
@@ -207,16 +197,16 @@ def test_absurd_sizes_are_refused_before_the_allocation(power, tmp_path):
 
 
 def other_files(path):
-    """Files of something else, and what is said of them."""
+    """Writes files of other kinds, and yields what the error has to say."""
     path.write_bytes(b"")
-    yield "damaged or something else"
+    yield "damaged or of another kind"
     path.write_bytes(np.random.bytes(5000))
-    yield "damaged or something else: it doesn't begin as one"
+    yield "damaged or of another kind: expected the number 0x112, which begins a file, received 0x"
     np.save(str(path), np.ones(3))
     os.replace(f"{path}.npy", str(path))
-    yield "damaged or something else: it doesn't begin as one"
+    yield "damaged or of another kind: expected the number 0x112, which begins a file, received 0x"
     nd.save(str(path), [nd.ones(3)])
-    yield "expected 1 names"
+    yield "expected 1 different names, received 0 names"
     nd.save(str(path), {"0.weight": nd.ones((3, 3)).tostype("row_sparse")})
     yield r"'0.weight': expected the shape \(2, 4, 3, 3\), received \(3, 3\)"
     network(in_channels=5).save_parameters(str(path))
@@ -231,7 +221,7 @@ def other_files(path):
     longer.save_parameters(str(path))
     yield "'3.weight': the network has no such parameter"
     network(dtype="float64").save_parameters(str(path))
-    yield r"'0.weight': expected float32, received float64: net.cast\('float64'\) before"
+    yield r"'0.weight': expected float32, received float64; call net.cast\('float64'\) first"
     network()[2].save_parameters(str(path))
     yield "'weight': the network has no such parameter"
 
@@ -270,12 +260,14 @@ def test_bad_arguments(function, tmp_path):
         save_parameters(net, tmp_path / "none" / "net.params")
     with pytest.raises(FileNotFoundError):
         load_parameters(net, tmp_path / "none.params")
-    with pytest.raises(ValueError, match="'weight' has none"):
+    with pytest.raises(
+        ValueError, match="received one in which 'weight' has none; call net.initialize"
+    ):
         save_parameters(MultiChannelConv2D(2, 3), tmp_path / "net.params")
     assert not list(tmp_path.iterdir())
 
 
-# a full disk, a process that ends
+# Full disks and killed processes
 
 
 @ON_LINUX
@@ -310,12 +302,12 @@ def test_an_interruption_keeps_the_old_file(tmp_path, monkeypatch):
 
 
 def start(function, *arguments):
-    """A function of this module in a process of its own."""
+    """Run a function of this module in a separate process."""
     return subprocess.Popen(
         [
             sys.executable,
             "-c",
-            f"import mxconv, test_faults; test_faults.{function.__name__}(*{arguments})",
+            f"import mxconv, test_parameters; test_parameters.{function.__name__}(*{arguments})",
         ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,
@@ -329,7 +321,7 @@ def wide(value):
 
 
 def save_and_die(path, size):
-    """The system ends this process in the midst of writing."""
+    """The system kills this process while it writes."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -347,6 +339,7 @@ def save_in_turn(path):
             save_parameters(layer, path)
 
 
+@pytest.mark.slow
 @ON_LINUX
 def test_a_process_that_dies_while_it_writes_keeps_the_old_file(tmp_path):
     path = tmp_path / "layer.params"
@@ -356,12 +349,13 @@ def test_a_process_that_dies_while_it_writes_keeps_the_old_file(tmp_path):
         assert process.wait(LIMIT) == -signal.SIGXFSZ
     assert path.read_bytes() == old
     left = [other for other in tmp_path.iterdir() if other != path]
-    assert [other.stat().st_size for other in left] == [len(old) // 2]  # it could not clear up
+    assert [other.stat().st_size for other in left] == [len(old) // 2]  # it couldn't clean up
     assert left[0].name.startswith(".")
     save_parameters(wide(2), path)
     assert load_parameters(wide(1), path).weight.data().asnumpy().min() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.05, 0.1])
 def test_a_process_that_is_killed_leaves_a_whole_file(delay, tmp_path):
     path, contents = tmp_path / "layer.params", []
@@ -392,14 +386,14 @@ def test_a_process_that_is_killed_leaves_a_whole_file(delay, tmp_path):
     ids=str,
 )
 def test_a_weight_that_mxnet_cannot_index_is_refused_by_the_constructor(arguments):
-    with pytest.raises(ValueError, match="weight .* elements, MXNet indexes at most"):
+    with pytest.raises(ValueError, match="weight .* elements, but MXNet indexes at most"):
         MultiChannelConv2D(**arguments)
 
 
 def test_a_weight_that_its_first_input_makes_too_large_is_refused_at_the_call():
     layer = MultiChannelConv2D(2**16, 1)
     layer.initialize()
-    with pytest.raises(ValueError, match="weight .* elements, MXNet indexes at most"):
+    with pytest.raises(ValueError, match="weight .* elements, but MXNet indexes at most"):
         layer(nd.ones((1, 2**15, 1, 1)))
     assert layer.geometry.in_channels == 0
 

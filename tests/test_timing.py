@@ -1,16 +1,21 @@
-import importlib
 import itertools
 import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
-from mxconv import MultiChannelConv2D, algorithms, load_tuning, tune
-from mxconv.cost.memory import Arrays, Memory
+from helpers import EVERY_MODE, MODES, hybridize, integers, run
+from mxconv import MultiChannelConv2D, algorithms, choose_algorithms, load_choices
+from mxconv.algorithms.record import never
 from mxconv.cpu import has_avx512
 from mxconv.dtypes import BFLOAT16
-from test_layer import EVERY_MODE, MODES, integers, run
+from mxconv.exercises.cost.memory import ArrayCounts, MemoryCost
+from mxconv.selection import choose, record, rules, timing
+from mxconv.selection.inputs import arrays_by_running
+from mxconv.selection.rules import avx512
 
 import mxnet as mx
 import numpy as np
@@ -21,16 +26,20 @@ from mxnet.util import is_np_array, np_array
 
 pytestmark = pytest.mark.kernels
 
-tune_module = importlib.import_module("mxconv.tune")  # whose function hides it as an attribute
-measure = importlib.import_module("mxconv.measure")
+TABLES = Path(__file__).with_name("data") / "choices.txt"
+
+
+def measured(net, x, **options):
+    return choose_algorithms(net, x, measure=True, **options)
+
 
 QUICK = dict(seconds=1e-3, progress=False)
 TRAINING = pytest.mark.parametrize("training", [False, True])
-ELIGIBLE = {  # the candidates for each layer of `build`, besides 'direct'
-    "0": {"align"},
-    "1.0": {"align"},
-    "2": {"align", "tile", "taps"},
-    "3": {"align", "tile", "pixels"},
+ELIGIBLE = {  # the candidates for each layer of `build`, besides 'native'
+    "0": {"pad_channels"},
+    "1.0": {"pad_channels"},
+    "2": {"pad_channels", "depth_to_space", "kn2row"},
+    "3": {"pad_channels", "depth_to_space", "subsample"},
 }
 
 
@@ -47,8 +56,8 @@ def build(mode="eager", seed=0):
     net.initialize(mx.init.Normal(0.5))
     x = nd.random.normal(shape=(2, 3, 10, 9))
     net(x)
-    if MODES[mode] is not None:
-        net.hybridize(**MODES[mode])
+    hybridize(net, mode)
+    if net._active:
         net(x)
     return net, x
 
@@ -58,7 +67,7 @@ def layers(net):
 
 
 def state(net):
-    """What tuning has to leave alone, unless it succeeds."""
+    """What measuring has to leave alone, unless it succeeds."""
     found = []
     net.apply(found.append)
     return [
@@ -82,7 +91,7 @@ def winner(monkeypatch):
         def seconds(layer, x, dy):
             return (time if layer.algorithm in names else 1.0,)
 
-        monkeypatch.setattr(measure, "_seconds", seconds)
+        monkeypatch.setattr(timing, "_seconds", seconds)
 
     return let
 
@@ -96,7 +105,7 @@ def assert_like(actual, expected):
 def test_a_real_measurement(mode, training):
     net, x = build(mode)
     y, x_before = net(x), x.asnumpy()
-    found = tune(net, x, training=training, **QUICK)
+    found = measured(net, x, training=training, **QUICK)
     assert [row.layer for row in found.rows] == list(ELIGIBLE)
     assert [row.input_shape for row in found.rows] == [
         (2, 3, 10, 9),
@@ -107,24 +116,24 @@ def test_a_real_measurement(mode, training):
     assert found.training == training and found.machine
     for row, layer in zip(found.rows, layers(net)):
         assert row.geometry == layer.geometry and row.before == "auto"
-        assert row.chosen == layer.algorithm in ELIGIBLE[row.layer] | {"direct"}
-        assert row.gain == 1 if row.chosen == "direct" else row.gain > measure.MARGIN
-        assert row.refused == ()
+        assert row.chosen == layer.algorithm in ELIGIBLE[row.layer] | {"native"}
+        assert row.gain == 1 if row.chosen == "native" else row.gain > timing.MIN_GAIN
+        assert row.rejected == ()
     assert_like(net(x), y)
     assert np.array_equal(x.asnumpy(), x_before)
 
 
 @EVERY_MODE
-@pytest.mark.parametrize("name", ["align", "tile", "taps", "pixels"])
+@pytest.mark.parametrize("name", ["pad_channels", "depth_to_space", "kn2row", "subsample"])
 def test_the_winner_is_set_and_traced(mode, name, winner):
     net, x = build(mode)
     y = net(x)
     before = net._cached_graph
     winner(name)
-    found = tune(net, x, **QUICK)
+    found = measured(net, x, **QUICK)
     for row, layer in zip(found.rows, layers(net)):
         wins = name in ELIGIBLE[row.layer]
-        assert (row.chosen, row.gain) == ((name, 2.0) if wins else ("direct", 1.0))
+        assert (row.chosen, row.gain) == ((name, 2.0) if wins else ("native", 1.0))
         assert layer.algorithm == layer.chosen_algorithm == row.chosen
     assert net._active == net[1]._active == (MODES[mode] is not None)
     assert bool(net._cached_graph) == net._active and (
@@ -136,30 +145,38 @@ def test_the_winner_is_set_and_traced(mode, name, winner):
     if MODES[mode] is not None:
         graph = net._cached_graph[1].tojson()
         operator = {
-            "align": "slice_axis",
-            "tile": "slice_like",
-            "taps": "Deconvolution",
-            "pixels": '"op": "slice"',
+            "pad_channels": "slice_axis",
+            "depth_to_space": "slice_like",
+            "kn2row": "Deconvolution",
+            "subsample": '"op": "slice"',
         }[name]
         assert operator in graph
         graphs = net._cached_graph
-        tune(net, x, **QUICK)
+        measured(net, x, **QUICK)
         assert net._cached_graph is graphs  # nothing changed, nothing is traced
 
 
-def test_the_rule_for_noise():
-    def decide(direct, again, **others):
-        times = {"direct": direct, measure.AGAIN: again, **others}
-        return measure._decide({name: [(t,) for t in ts] for name, ts in times.items()})
+def test_a_gain_has_to_exceed_the_noise():
+    def decide(native, again, **others):
+        times = {"native": native, timing.CONTROL: again, **others}
+        return timing._best({name: [(t,) for t in ts] for name, ts in times.items()})
 
-    assert decide([2, 9, 2], [2, 2, 2], tile=[1, 1, 9], align=[4, 4, 4]) == ("tile", 2.0)
-    assert decide([1.0], [1.0], tile=[0.96]) == ("direct", 1.0)
-    assert decide([1.0], [1.0], tile=[0.94])[0] == "tile"
-    assert decide([1.0], [1.3], tile=[0.8]) == ("direct", 1.0)  # noise 1.3, gain 1.25
-    assert decide([1.0], [1.2], tile=[0.8]) == ("tile", 1.25)
+    assert decide([2, 9, 2], [2, 2, 2], depth_to_space=[1, 1, 9], pad_channels=[4, 4, 4]) == (
+        "depth_to_space",
+        2.0,
+    )
+    assert decide([1.0], [1.0], depth_to_space=[0.96]) == ("native", 1.0)
+    assert decide([1.0], [1.0], depth_to_space=[0.94])[0] == "depth_to_space"
+    assert decide([1.0], [1.3], depth_to_space=[0.8]) == ("native", 1.0)  # noise 1.3, gain 1.25
+    assert decide([1.0], [1.2], depth_to_space=[0.8]) == ("depth_to_space", 1.25)
     # until it is there, and until it is read: the smaller gain counts
-    times = {"direct": [(1, 9)], measure.AGAIN: [(1, 9)], "tile": [(1, 3)], "align": [(0.5, 6)]}
-    assert measure._decide(times) == ("align", 1.5)
+    times = {
+        "native": [(1, 9)],
+        timing.CONTROL: [(1, 9)],
+        "depth_to_space": [(1, 3)],
+        "pad_channels": [(0.5, 6)],
+    }
+    assert timing._best(times) == ("pad_channels", 1.5)
 
 
 def test_layers_are_timed_in_turn_and_alike_ones_once(monkeypatch):
@@ -173,16 +190,25 @@ def test_layers_are_timed_in_turn_and_alike_ones_once(monkeypatch):
         calls.append((layer.geometry.padding, layer.algorithm))
         return (1.0,)
 
-    monkeypatch.setattr(measure, "_seconds", seconds)  # to see the calls
-    tries = ["direct", "direct", "align", "tile"]
-    warm = ["align", "align", "tile", "tile", "direct", "direct", "direct", "direct"]
-    turn = ["align", "tile", "direct", "direct"]
+    monkeypatch.setattr(timing, "_seconds", seconds)  # to see the calls
+    tries = ["native", "native", "pad_channels", "depth_to_space"]
+    warm = [
+        "pad_channels",
+        "pad_channels",
+        "depth_to_space",
+        "depth_to_space",
+        "native",
+        "native",
+        "native",
+        "native",
+    ]
+    turn = ["pad_channels", "depth_to_space", "native", "native"]
     # As many rounds as there is time for, at least five, or one that takes ten times as long.
     for each, rounds in ((1 / 8, 8), (1, 5), (2, 5), (11, 1)):
         calls.clear()
         clock = itertools.count(0, QUICK["seconds"] * each)
-        monkeypatch.setattr(measure.time, "perf_counter", clock.__next__)
-        assert len(tune(net, nd.ones((1, 2, 8, 8)), **QUICK).rows) == 4
+        monkeypatch.setattr(timing.time, "perf_counter", clock.__next__)
+        assert len(measured(net, nd.ones((1, 2, 8, 8)), **QUICK).rows) == 4
         order = tries + warm + turn * rounds
         assert [name for padding, name in calls if padding == (1, 1)] == order
         assert [name for padding, name in calls if padding == (0, 0)] == order
@@ -190,7 +216,8 @@ def test_layers_are_timed_in_turn_and_alike_ones_once(monkeypatch):
 
 def counted(name, monkeypatch, times=1):
     """The calls of an algorithm that computes so many times what it has to, one for each call."""
-    right, calls = algorithms.ALGORITHMS[name], []
+    record, calls = algorithms.ALGORITHMS[name], []
+    right = record.run
 
     def note(*_):
         calls.append(name)
@@ -207,9 +234,9 @@ def counted(name, monkeypatch, times=1):
             made.register_forward_pre_hook(note)
         return made
 
-    make = measure._copy
-    monkeypatch.setattr(measure, "_copy", copy)
-    monkeypatch.setitem(algorithms.ALGORITHMS, name, slow)
+    make = timing._clone_layer
+    monkeypatch.setattr(timing, "_clone_layer", copy)
+    monkeypatch.setitem(algorithms.ALGORITHMS, name, record._replace(run=slow))
     return calls
 
 
@@ -217,11 +244,14 @@ def counted(name, monkeypatch, times=1):
 def test_a_slow_candidate_is_dropped_by_its_first_calls(training, monkeypatch):
     layer = MultiChannelConv2D(12, 3, padding=1, in_channels=24)
     layer.initialize()
-    x = nd.random.normal(shape=(1, 24, 40, 40))
-    calls = counted("align", monkeypatch, times=100)
-    (row,) = tune(layer, x, training=training, **QUICK).rows
-    assert (row.chosen, row.refused) == ("direct", ())
-    assert len(calls) == measure.TRIES
+    x = nd.random.normal(shape=(2, 24, 96, 96))  # long enough that an interruption counts little
+    calls = counted("pad_channels", monkeypatch, times=30)
+    for name, algorithm in algorithms.ALGORITHMS.items():  # the times are real: another could win
+        if name != "pad_channels":
+            monkeypatch.setitem(algorithms.ALGORITHMS, name, algorithm._replace(worth_timing=never))
+    (row,) = measured(layer, x, training=training, **QUICK).rows
+    assert (row.chosen, row.rejected) == ("native", ())
+    assert len(calls) == timing.MAX_TRIES
 
 
 def test_a_candidate_that_is_slow_at_first_is_measured(monkeypatch):
@@ -231,13 +261,18 @@ def test_a_candidate_that_is_slow_at_first_is_measured(monkeypatch):
 
     def seconds(layer, x, dy):
         calls.append(layer.algorithm)
-        slow = calls.count("align") == 1 or layer.algorithm == "taps"
-        return (2 * measure.TOO_SLOW if slow else 0.5 if layer.algorithm == "align" else 1,)
+        slow = calls.count("pad_channels") == 1 or layer.algorithm == "kn2row"
+        return (
+            2 * timing.MAX_SLOWDOWN if slow else 0.5 if layer.algorithm == "pad_channels" else 1,
+        )
 
-    monkeypatch.setattr(measure, "_seconds", seconds)
-    (row,) = tune(layer, nd.ones((1, 24, 9, 9)), **QUICK).rows
-    assert (row.chosen, row.gain) == ("align", 2)
-    assert calls[:7] == ["direct"] * 2 + ["align"] * 2 + ["taps"] * 3 and "taps" not in calls[7:]
+    monkeypatch.setattr(timing, "_seconds", seconds)
+    (row,) = measured(layer, nd.ones((1, 24, 9, 9)), **QUICK).rows
+    assert (row.chosen, row.gain) == ("pad_channels", 2)
+    assert (
+        calls[:7] == ["native"] * 2 + ["pad_channels"] * 2 + ["kn2row"] * 3
+        and "kn2row" not in calls[7:]
+    )
 
 
 FOURIER = dict(channels=1, kernel_size=15, padding=7, in_channels=1)
@@ -246,13 +281,29 @@ FOURIER = dict(channels=1, kernel_size=15, padding=7, in_channels=1)
 @pytest.mark.parametrize(
     "arguments, size, tried",
     [
-        (FOURIER, 20, {"align", "tile", "fourier"}),
-        (dict(FOURIER, kernel_size=3, padding=12, dilation=12), 20, {"align", "tile"}),
-        (dict(FOURIER, channels=20, in_channels=20), 20, {"align", "fourier"}),
-        (dict(FOURIER, channels=200, in_channels=200), 20, {"align"}),
-        (dict(FOURIER, channels=8, in_channels=2048, dilation=2, padding=14), 8, {"align", "taps"}),
-        (dict(channels=2, kernel_size=3, in_channels=8, dilation=9), 30, {"align", "tile", "taps"}),
-        (dict(channels=2, kernel_size=3, in_channels=512, dilation=40), 90, {"align", "taps"}),
+        (FOURIER, 20, {"pad_channels", "depth_to_space", "fft"}),
+        (
+            dict(FOURIER, kernel_size=3, padding=12, dilation=12),
+            20,
+            {"pad_channels", "depth_to_space"},
+        ),
+        (dict(FOURIER, channels=20, in_channels=20), 20, {"pad_channels", "fft"}),
+        (dict(FOURIER, channels=200, in_channels=200), 20, {"pad_channels"}),
+        (
+            dict(FOURIER, channels=8, in_channels=2048, dilation=2, padding=14),
+            8,
+            {"pad_channels", "kn2row"},
+        ),
+        (
+            dict(channels=2, kernel_size=3, in_channels=8, dilation=9),
+            30,
+            {"pad_channels", "depth_to_space", "kn2row"},
+        ),
+        (
+            dict(channels=2, kernel_size=3, in_channels=512, dilation=40),
+            90,
+            {"pad_channels", "kn2row"},
+        ),
     ],
     ids=str,
 )
@@ -266,31 +317,33 @@ def test_candidates_whose_arrays_are_too_many_are_not_called(arguments, size, tr
         names.extend(candidates)
         return []
 
-    monkeypatch.setattr(measure, "_quick", quick)
-    tune(layer, x, **QUICK)
+    monkeypatch.setattr(timing, "_not_far_slower", quick)
+    measured(layer, x, **QUICK)
     assert set(names) == tried
 
 
 def test_the_bound_on_a_candidates_arrays(monkeypatch):
-    layer = MultiChannelConv2D(1, 3, in_channels=1, algorithm="direct")
+    layer = MultiChannelConv2D(1, 3, in_channels=1, algorithm="native")
     layer.initialize()
-    x, billed = nd.zeros((1, 1, 8, 8)), {}
+    x, counted_bytes = nd.zeros((1, 1, 8, 8)), {}
 
-    def bill(geometry, input_shape, output_shape, use_bias, algorithm):
-        made = Arrays(input=billed[algorithm] // 4)
+    def memory_cost(geometry, input_shape, output_shape, use_bias, algorithm):
+        made = ArrayCounts(input=counted_bytes[algorithm] // 4)
         assert (input_shape, output_shape, use_bias) == ((1, 1, 8, 8), (1, 1, 6, 6), True)
-        return Memory(made)
+        return MemoryCost(made)
 
-    monkeypatch.setattr(measure, "bill", bill)
+    monkeypatch.setattr(timing, "memory_cost", memory_cost)
     # Of a training step what is kept and the gradients are added up, here twice the same.
     for training, share in ((False, 1), (True, 2)):
-        for direct, most in ((2**20, 2**27), (2**24, 10 * 2**24), (2**30, 2**31)):
-            billed.update(direct=direct // share, align=most // share, tile=most // share + 4)
-            found = measure._affordable(["align", "tile"], layer, x, training)
-            assert found == ["align"]
+        for native, most in ((2**20, 2**27), (2**24, 10 * 2**24), (2**30, 2**31)):
+            counted_bytes.update(
+                native=native // share, pad_channels=most // share, depth_to_space=most // share + 4
+            )
+            found = timing._affordable(["pad_channels", "depth_to_space"], layer, x, training)
+            assert found == ["pad_channels"]
 
 
-TUNED = """
+MEASURED = """
 import resource
 import mxconv
 from mxnet import nd
@@ -307,22 +360,22 @@ layer(x).wait_to_read()
 limit = status("VmSize") + 3 * 2**30  # which is what a process that needs more dies of
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 before = status("VmRSS")
-mxconv.tune(layer, x, training=training, seconds=1e-3, progress=False)
+mxconv.choose_algorithms(layer, x, measure=True, training=training, seconds=1e-3, progress=False)
 print(status("VmHWM") - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc/self/status has the peak")
 @pytest.mark.parametrize(
     "c_i, c_o, training", [(512, 64, False), (2048, 256, False), (2048, 8, True)]
 )
-def test_the_memory_it_takes(c_i, c_o, training):
+def test_the_memory_that_measuring_takes(c_i, c_o, training):
     done = subprocess.run(
-        [sys.executable, "-c", TUNED.format((c_i, c_o, training))],
+        [sys.executable, "-c", MEASURED.format((c_i, c_o, training))],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
@@ -334,7 +387,8 @@ def test_the_memory_it_takes(c_i, c_o, training):
 @pytest.mark.parametrize("fault", ["a number", "the place", "not a number"])
 def test_wrong_results_never_win(fault, training, winner, monkeypatch):
     net, x = build()
-    right = algorithms.ALGORITHMS["align"]
+    record = algorithms.ALGORITHMS["pad_channels"]
+    right = record.run
 
     def wrong(F, x, weight, bias, geometry):
         y = right(F, x, weight, bias, geometry)
@@ -342,16 +396,17 @@ def test_wrong_results_never_win(fault, training, winner, monkeypatch):
             return F.reverse(y, axis=3)
         return y * (1.001 if fault == "a number" else float("nan"))
 
-    monkeypatch.setitem(algorithms.ALGORITHMS, "align", wrong)
-    winner("align")
-    found = tune(net, x, training=training, **QUICK)
-    assert all(row.refused == ("align",) and row.chosen == "direct" for row in found.rows)
-    assert "1.0: refused align, wrong results" in str(found)
+    monkeypatch.setitem(algorithms.ALGORITHMS, "pad_channels", record._replace(run=wrong))
+    winner("pad_channels")
+    found = measured(net, x, training=training, **QUICK)
+    assert all(row.rejected == ("pad_channels",) and row.chosen == "native" for row in found.rows)
+    assert "1.0: rejected pad_channels, wrong results" in str(found)
 
 
 @pytest.mark.parametrize("gradient", ["x", "weight", "bias"])
 def test_wrong_gradients_never_win_in_training(gradient, winner, monkeypatch):
-    right = algorithms.ALGORITHMS["align"]
+    record = algorithms.ALGORITHMS["pad_channels"]
+    right = record.run
 
     def wrong(F, x, weight, bias, geometry):
         arrays = dict(x=x, weight=weight, bias=bias)
@@ -359,13 +414,13 @@ def test_wrong_gradients_never_win_in_training(gradient, winner, monkeypatch):
         arrays[gradient] = 0.999 * arrays[gradient] + F.BlockGrad(0.001 * arrays[gradient])
         return right(F, **arrays, geometry=geometry)
 
-    monkeypatch.setitem(algorithms.ALGORITHMS, "align", wrong)
-    winner("align")
+    monkeypatch.setitem(algorithms.ALGORITHMS, "pad_channels", record._replace(run=wrong))
+    winner("pad_channels")
     layer = MultiChannelConv2D(12, 3, in_channels=4)
     layer.initialize()
     x = nd.random.normal(shape=(2, 4, 40, 40))
-    assert tune(layer, x, training=True, **QUICK).rows[0].refused == ("align",)
-    assert tune(layer, x, **QUICK).rows[0].chosen == "align"  # whose output is right
+    assert measured(layer, x, training=True, **QUICK).rows[0].rejected == ("pad_channels",)
+    assert measured(layer, x, **QUICK).rows[0].chosen == "pad_channels"  # whose output is right
 
 
 @pytest.mark.parametrize(
@@ -389,35 +444,35 @@ def test_every_kind_of_layer_passes_its_check(arguments, numpy, ctx):
         x = nd.random.normal(shape=shape, ctx=ctx).astype(dtype)
         x = x.as_np_ndarray() if numpy else x
         for training in (False, True):
-            (row,) = tune(layer, x, training=training, **QUICK).rows
-            assert row.layer == "." and row.refused == ()
+            (row,) = measured(layer, x, training=training, **QUICK).rows
+            assert row.layer == "." and row.rejected == ()
 
 
 @TRAINING
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
-def test_inf_and_nan_leave_direct(value, training, winner):
+def test_inf_and_nan_leave_native(value, training, winner):
     layer = MultiChannelConv2D(2, 3, in_channels=2)
     layer.initialize()
     x = nd.ones((1, 2, 8, 8))
     x[0, 1, 2, 3] = value
-    winner("align", "tile")
-    (row,) = tune(layer, x, training=training, **QUICK).rows
-    assert (row.chosen, row.refused) == ("direct", ("align", "tile"))
+    winner("pad_channels", "depth_to_space")
+    (row,) = measured(layer, x, training=training, **QUICK).rows
+    assert (row.chosen, row.rejected) == ("native", ("pad_channels", "depth_to_space"))
 
 
-def test_what_has_no_candidates_is_direct():
-    layer = MultiChannelConv2D(16, 3, in_channels=2, algorithm="matmul")
+def test_what_has_no_candidates_is_native():
+    layer = MultiChannelConv2D(16, 3, in_channels=2, algorithm="im2col")
     layer.initialize()
-    (row,) = tune(layer, nd.ones((1, 2, 5, 5)), **QUICK).rows
-    assert (row.before, row.chosen, row.gain) == ("matmul", "direct", 1)
+    (row,) = measured(layer, nd.ones((1, 2, 5, 5)), **QUICK).rows
+    assert (row.before, row.chosen, row.gain) == ("im2col", "native", 1)
 
 
 @pytest.mark.skipif(not has_avx512(), reason="MXNet has bfloat16 on a CPU with AVX-512 only")
-def test_bfloat16_is_direct():
+def test_bfloat16_is_native():
     layer = MultiChannelConv2D(2, 3, in_channels=2, dtype="bfloat16")
     layer.initialize()
-    (row,) = tune(layer, nd.ones((1, 2, 5, 5)).astype(BFLOAT16), **QUICK).rows
-    assert row.chosen == "direct"
+    (row,) = measured(layer, nd.ones((1, 2, 5, 5)).astype(BFLOAT16), **QUICK).rows
+    assert row.chosen == "native"
 
 
 @TRAINING
@@ -431,11 +486,11 @@ def test_an_interruption_leaves_everything(mode, training, error, monkeypatch, t
     def seconds(layer, x, dy):
         if next(count) > 20:  # in the second convolution
             raise error
-        return (0.5 if layer.algorithm == "align" else 1.0,)
+        return (0.5 if layer.algorithm == "pad_channels" else 1.0,)
 
-    monkeypatch.setattr(measure, "_seconds", seconds)  # to interrupt there
+    monkeypatch.setattr(timing, "_seconds", seconds)  # to interrupt there
     with pytest.raises(error):
-        tune(net, x, training=training, path=tmp_path / "tuning.json", **QUICK)
+        measured(net, x, training=training, path=tmp_path / "choices.json", **QUICK)
     assert state(net) == before
     assert not list(tmp_path.iterdir())
 
@@ -445,7 +500,7 @@ def test_what_the_network_raises_passes_and_leaves_everything(mode):
     net, x = build(mode)
     before = state(net)
     with pytest.raises(ValueError, match="expected in_channels=3 channels on axis 1"):
-        tune(net, nd.ones((1, 4, 5, 5)), **QUICK)
+        measured(net, nd.ones((1, 4, 5, 5)), **QUICK)
     assert state(net) == before
 
 
@@ -469,7 +524,7 @@ def test_gradients_parameters_names_and_hooks_stay():
     net[2].register_forward_pre_hook(lambda *_: called.append("before"))
     expected = int(MultiChannelConv2D(1, 1).name.split("conv")[-1])
     mx.random.seed(3)
-    tune(net, x, training=True, **QUICK)
+    measured(net, x, training=True, **QUICK)
     assert np.array_equal(nd.random.normal(shape=4).asnumpy(), drawn)
     assert int(MultiChannelConv2D(1, 1).name.split("conv")[-1]) == expected + 1
     assert all(map(np.array_equal, arrays(), before))
@@ -482,7 +537,7 @@ def test_within_a_recording(winner):
     layer = MultiChannelConv2D(2, 3, in_channels=2)
     layer.initialize()
     x = nd.random.normal(shape=(1, 2, 8, 8))
-    winner("tile")
+    winner("depth_to_space")
     expected, modes = run(layer, x), []
     x.attach_grad()
     with autograd.record():
@@ -490,10 +545,10 @@ def test_within_a_recording(winner):
         layer.register_forward_pre_hook(
             lambda *_: modes.append((autograd.is_recording(), autograd.is_training()))
         )
-        tune(layer, x, training=True, **QUICK)
+        measured(layer, x, training=True, **QUICK)
         assert autograd.is_recording() and autograd.is_training()
     y.backward()
-    assert layer.algorithm == "tile" and modes == [(False, False)]
+    assert layer.algorithm == "depth_to_space" and modes == [(False, False)]
     found = [y, x.grad, layer.weight.grad(), layer.bias.grad()]
     assert all(np.array_equal(a.asnumpy(), b) for a, b in zip(found, expected))
 
@@ -503,7 +558,7 @@ def test_a_layer_is_measured_for_its_first_input_and_by_its_first_name():
     layer.initialize()
     net = nn.HybridSequential()
     net.add(layer, layer)
-    (row,) = tune(net, nd.ones((1, 2, 8, 8)), **QUICK).rows
+    (row,) = measured(net, nd.ones((1, 2, 8, 8)), **QUICK).rows
     assert (row.layer, row.input_shape) == ("0", (1, 2, 8, 8))
 
 
@@ -520,12 +575,12 @@ def test_layers_that_x_does_not_reach_stay(winner):
 
     net = Either()
     net.initialize()
-    winner("tile")
-    (row,) = tune(net, nd.ones((1, 1, 6, 6)), **QUICK).rows
+    winner("depth_to_space")
+    (row,) = measured(net, nd.ones((1, 1, 6, 6)), **QUICK).rows
     assert row.layer == "narrow" and row.geometry.in_channels == 1  # deferred before
-    assert (net.narrow.algorithm, net.wide.algorithm) == ("tile", "auto")
-    with pytest.raises(ValueError, match=r"x reaches none of the layers.*\(1, 1, 1, 1\)"):
-        tune(net, nd.ones((1, 1, 1, 1)), **QUICK)
+    assert (net.narrow.algorithm, net.wide.algorithm) == ("depth_to_space", "auto")
+    with pytest.raises(ValueError, match=r"x of shape \(1, 1, 1, 1\), which reaches none of"):
+        measured(net, nd.ones((1, 1, 1, 1)), **QUICK)
 
 
 def test_the_rule_still_decides_after_an_error():
@@ -534,11 +589,11 @@ def test_the_rule_still_decides_after_an_error():
     layer.initialize()
     x = integers((1, 64, 48, 48))
     with pytest.raises(ValueError, match="no directory"):
-        tune(layer, x, path="/no/such/place/tuning.json", **QUICK)
-    tune_module._inputs(layer, [layer], (x,))
-    assert layer.chosen_algorithm == "direct"
+        measured(layer, x, path="/no/such/place/choices.json", **QUICK)
+    arrays_by_running(layer, [layer], (x,))
+    assert layer.chosen_algorithm == "native"
     layer(x)
-    assert layer.chosen_algorithm == ("taps" if has_avx512() else "direct")
+    assert layer.chosen_algorithm == ("kn2row" if has_avx512() else "native")
 
 
 class Several(HybridBlock):
@@ -576,13 +631,13 @@ def test_networks_of_several_inputs(numpy, nested, hybridized, winner):
         if hybridized:
             net.hybridize()
             net(*inputs)
-        winner("tile", "align", "taps")
-        rows = tune(net, inputs, **QUICK).rows
+        winner("depth_to_space", "pad_channels", "kn2row")
+        rows = measured(net, inputs, **QUICK).rows
         found = {row.layer: row.input_shape for row in rows}
         head = (2, 4 + 24 * nested, 9, 9)
         other = {"other": (2, 3, 9, 9)} if nested else {}
         assert found == {"branch": (2, 5, 9, 9), "mask": (2, 1, 20, 18), "head": head, **other}
-        assert all(row.chosen != "direct" for row in rows)
+        assert all(row.chosen != "native" for row in rows)
         for ours, theirs in zip(net(*inputs), y):
             assert_like(ours, theirs)
 
@@ -592,63 +647,63 @@ def test_bad_items_of_several_inputs():
     before = state(net)
     array = "an mxnet.nd.NDArray or an mxnet.np.ndarray"
     for inputs, said in (
-        ((x, 3), rf"x\[1\] has the wrong type: expected {array}, received builtins.int"),
+        ((x, 3), rf"x\[1\] has the wrong type: expected {array}, received builtins.int; a shape"),
         ((x, [x, None]), r"x\[1\]\[1\] has the wrong type.*NoneType"),
         (([(x, "a")],), r"x\[0\]\[0\]\[1\] has the wrong type.*str"),
         ([x, x], rf"x has the wrong type: expected {array} or a tuple of them, received .*list"),
     ):
         with pytest.raises(TypeError, match=said):
-            tune(net, inputs)
+            measured(net, inputs)
     for inputs, said in (((), r"x is empty.*\(\)"), ((x, []), r"x\[1\] is empty.*\[\]")):
         with pytest.raises(ValueError, match=said):
-            tune(net, inputs)
+            measured(net, inputs)
     assert state(net) == before
     idle = Several()
     idle.initialize()
     idle.forward = lambda *_: None
-    with pytest.raises(ValueError, match=r"x reaches none .* \(2, 3\), \(1, 2\), \(4, 1\)"):
-        tune(idle, (nd.ones((2, 3)), [nd.ones((1, 2)), nd.ones((4, 1))]))
+    with pytest.raises(ValueError, match=r"\(2, 3\), \(1, 2\), \(4, 1\), which reaches none of"):
+        measured(idle, (nd.ones((2, 3)), [nd.ones((1, 2)), nd.ones((4, 1))]))
 
 
 def test_what_is_refused(tmp_path):
     net, x = build()
     before = state(net)
     with pytest.raises(TypeError, match="net has the wrong type"):
-        tune(None, x)
+        measured(None, x)
     with pytest.raises(ValueError, match="a network with a MultiChannelConv2D.*Dense.*convert"):
-        tune(nn.Dense(2), x)
+        measured(nn.Dense(2), x)
     with pytest.raises(TypeError, match="x has the wrong type.*received numpy.ndarray"):
-        tune(net, x.asnumpy())
+        measured(net, x.asnumpy())
     for seconds in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="expected seconds > 0"):
-            tune(net, x, seconds=seconds)
+            measured(net, x, seconds=seconds)
     for seconds in (True, "1"):
         with pytest.raises(TypeError, match="seconds has the wrong type"):
-            tune(net, x, seconds=seconds)
+            measured(net, x, seconds=seconds)
     for name in ("training", "progress"):
         with pytest.raises(TypeError, match=f"expected True or False, received {name}='no'"):
-            tune(net, x, **{name: "no"})
-    for path in (tmp_path / "tuning.txt", ""):
+            measured(net, x, **{name: "no"})
+    for path in (tmp_path / "choices.txt", ""):
         with pytest.raises(ValueError, match="ends in .json") as caught:
-            tune(net, x, path=path)
+            measured(net, x, path=path)
         assert f"received path={path!r}" in str(caught.value)
-    with pytest.raises(ValueError, match=r"weight' without: call net.initialize\(\)"):
-        tune(MultiChannelConv2D(2, 3), x)
+    with pytest.raises(ValueError, match=r"weight' has none: call net.initialize\(\)"):
+        measured(MultiChannelConv2D(2, 3), x)
     assert state(net) == before
 
 
-def test_the_table(winner):
+def test_the_table(winner, monkeypatch):
+    """Measured choices, some of them rejected, and predicted ones: printed as the file has them."""
+    monkeypatch.setattr(choose, "machine", lambda: "a CPU with AVX-512")
+    monkeypatch.setattr(rules, "RULES", ((lambda: True, avx512.predict),))
     net, x = build()
-    winner("tile")
-    lines = str(tune(net, x, training=True, **QUICK)).splitlines()
-    assert [re.split("  +", line) for line in lines[:-1]] == [
-        ["layer", "convolution", "input", "before", "chosen", "gain"],
-        ["0", "3>12 1x1", "2x3x10x9", "auto", "direct", "1.00"],
-        ["1.0", "12>12 3x3", "2x12x10x9", "auto", "direct", "1.00"],
-        ["2", "12>2 3x3", "2x12x10x9", "auto", "tile", "2.00"],
-        ["3", "2>4 1x1, stride 2x2", "2x2x10x9", "auto", "tile", "2.00"],
-    ]
-    assert lines[-1].startswith("training steps, gain over 'direct', on ")
+    winner("depth_to_space")
+    trained = measured(net, x, training=True, **QUICK)
+    wrong = ("pad_channels", "kn2row")
+    rows = (trained.rows[0], trained.rows[1]._replace(rejected=wrong), *trained.rows[2:])
+    predicted = choose_algorithms(build()[0], (1, 3, 64, 64))
+    tables = [trained, replace(trained, training=False, rows=rows), predicted]
+    assert "\n\n".join(map(str, tables)) + "\n" == TABLES.read_text("utf-8")
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -660,37 +715,37 @@ def test_progress(installed, terminal, monkeypatch, capsys):
     else:
         pytest.importorskip("tqdm", reason="tqdm shows the bar; it is not installed")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    tune(net, x, seconds=1e-3)
+    measured(net, x, seconds=1e-3)
     shown = capsys.readouterr()
     assert shown.out == ""
     if installed and terminal:
-        assert "100%" in shown.err and "mxconv.tune: convolution" not in shown.err
+        assert "100%" in shown.err and "mxconv.choose_algorithms: convolution" not in shown.err
     else:
-        lines = [f"mxconv.tune: convolution {i} of 4\n" for i in range(1, 5)]
+        lines = [f"mxconv.choose_algorithms: convolution {i} of 4\n" for i in range(1, 5)]
         assert shown.err == "".join(lines)
-    tune(net, x, **QUICK)
+    measured(net, x, **QUICK)
     assert capsys.readouterr() == ("", "")
 
 
 @EVERY_MODE
 def test_a_file_gives_another_network_the_same(mode, winner, tmp_path):
     net, x = build()
-    path = tmp_path / "tuning.json"
-    winner("pixels", "align")
-    found = tune(net, x, path=path, **QUICK)
+    path = tmp_path / "choices.json"
+    winner("subsample", "pad_channels")
+    found = measured(net, x, path=path, **QUICK)
     content = json.loads(path.read_text())
     assert content["machine"] == found.machine and content["training"] is False
     assert content["layers"]["1.0"] == {
         "geometry": str(net[1][0].geometry),
         "input_shape": "2x12x10x9",
-        "algorithm": "align",
+        "algorithm": "pad_channels",
         "gain": 2.0,
     }
-    assert [p.name for p in tmp_path.iterdir()] == ["tuning.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["choices.json"]
     twin, _ = build(mode)
     y = twin(x)
     before = twin._cached_graph
-    assert load_tuning(twin, str(path)) is twin
+    assert load_choices(twin, str(path)) is twin
     assert [layer.algorithm for layer in layers(twin)] == [row.chosen for row in found.rows]
     assert twin._active == (MODES[mode] is not None) == bool(twin._cached_graph)
     assert not before or twin._cached_graph is not before
@@ -698,7 +753,7 @@ def test_a_file_gives_another_network_the_same(mode, winner, tmp_path):
 
 
 def corrupt(text, path):
-    """The file's text, spoilt in one way each, and what is said of it."""
+    """The file's text, spoiled in one way each, and what the error says about it."""
     content = json.loads(text)
     last = content["layers"]["3"]
 
@@ -708,57 +763,82 @@ def corrupt(text, path):
 
     file = re.escape(repr(path))
     return [
-        (text[:-5], f"that mxconv.tune has saved, received path={file}"),
-        ("", "that mxconv.tune has saved"),
-        ("[]", "that mxconv.tune has saved"),
-        ('{"layers": []}', "that mxconv.tune has saved"),
-        ('{"layers": {"0": "align"}}', "that mxconv.tune has saved"),
-        ('{"layers": {"0": {"algorithm": "direct"}}}', "that mxconv.tune has saved.*'geometry'"),
-        (with_last(algorithm="fast"), f"{file}, layer '3': expected one of .*received 'fast'"),
-        (with_last(algorithm=["tile"]), r"layer '3': expected one of .*received \['tile'\]"),
-        (with_last(geometry="ConvGeometry()"), r"layer '3': expected the geometry ConvGeometry\("),
+        (text[:-5], f"that choose_algorithms has saved, received path={file}"),
+        ("", "that choose_algorithms has saved"),
+        ("[]", "that choose_algorithms has saved"),
+        ('{"layers": []}', "that choose_algorithms has saved"),
+        ('{"layers": {"0": "pad_channels"}}', "that choose_algorithms has saved"),
         (
-            json.dumps({"layers": {**content["layers"], "9": last}}),
-            "layer '9': the network has no such",
+            '{"layers": {"0": {"algorithm": "native"}}}',
+            "that choose_algorithms has saved.*'geometry'",
+        ),
+        (with_last(algorithm="fast"), f"{file}, layer '3': expected .* one of .*received 'fast'"),
+        (
+            with_last(algorithm=["depth_to_space"]),
+            r"layer '3': expected .* one of .*received \['depth_to_space'\]",
         ),
         (
-            json.dumps({"layers": {"0": {**content["layers"]["0"], "algorithm": "pixels"}}}),
-            "layer '0': algorithm='pixels' isn't for kernels other",
+            with_last(geometry="ConvGeometry()"),
+            r"layer '3': expected the network's geometry ConvGeometry\(.*received ConvGeometry\(\)",
+        ),
+        (
+            json.dumps({"layers": {**content["layers"], "9": last}}),
+            "layer '9': the network has no MultiChannelConv2D of this name",
+        ),
+        (
+            json.dumps({"layers": {"0": {**content["layers"]["0"], "algorithm": "subsample"}}}),
+            "layer '0': algorithm='subsample' doesn't support kernels other",
         ),
     ]
 
 
 def test_a_corrupt_file_changes_nothing(winner, tmp_path):
     net, x = build()
-    path = tmp_path / "tuning.json"
-    winner("align")
-    tune(net, x, path=path, **QUICK)
+    path = tmp_path / "choices.json"
+    winner("pad_channels")
+    measured(net, x, path=path, **QUICK)
     twin, _ = build("static_shape")
     before = state(twin)
     for text, said in corrupt(path.read_text(), str(path)):
         path.write_text(text)
         with pytest.raises(ValueError, match=said):
-            load_tuning(twin, path)
+            load_choices(twin, path)
         assert state(twin) == before
     path.write_bytes(b"\xff")
-    with pytest.raises(ValueError, match="that mxconv.tune has saved"):
-        load_tuning(twin, path)
+    with pytest.raises(ValueError, match="that choose_algorithms has saved"):
+        load_choices(twin, path)
     with pytest.raises(TypeError, match="expected a str or Path, received path=None"):
-        load_tuning(twin, None)
+        load_choices(twin, None)
     with pytest.raises(FileNotFoundError):
-        load_tuning(twin, tmp_path / "none.json")
+        load_choices(twin, tmp_path / "none.json")
     assert state(twin) == before
 
 
 def test_a_file_that_cannot_be_written_changes_nothing(winner, tmp_path, monkeypatch):
     net, x = build("hybridized")
     before = state(net)
-    winner("align")
+    winner("pad_channels")
 
     def fail(path, data):
         raise OSError("no space left")
 
-    monkeypatch.setattr(tune_module._files, "write", fail)  # a disk that is full
+    monkeypatch.setattr(record._paths, "write", fail)  # a disk that is full
     with pytest.raises(OSError, match="no space left"):
-        tune(net, x, path=tmp_path / "tuning.json", **QUICK)
+        measured(net, x, path=tmp_path / "choices.json", **QUICK)
     assert state(net) == before
+
+
+def test_a_file_that_cannot_be_written_leaves_predictions_unset(tmp_path, monkeypatch):
+    layer = MultiChannelConv2D(12, 3, padding=1, in_channels=64)
+    monkeypatch.setattr(rules, "RULES", ((lambda: True, avx512.predict),))
+
+    def fail(path, data):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(record._paths, "write", fail)
+        with pytest.raises(OSError, match="no space left"):
+            choose_algorithms(layer, (1, 64, 40, 40), path=tmp_path / "choices.json")
+    assert layer.chosen_algorithm == "native"
+    (row,) = choose_algorithms(layer, (1, 64, 40, 40), path=tmp_path / "choices.json").rows
+    assert row.chosen == layer.chosen_algorithm == "pad_channels"

@@ -1,13 +1,13 @@
-"""Files of parameters: what Gluon's `load_parameters` reads, ours reads alike, all or nothing."""
+"""Every kind of parameter file: ours reads what Gluon's `load_parameters` reads, or more."""
 
 import os
 import struct
 import warnings
 from contextlib import contextmanager
 
-from mxconv import MultiChannelConv2D, _saved, load_parameters, save_parameters
-from test_faults import assert_same, values
-from test_layer import fill
+from helpers import assert_same, fill, slow_but, values
+from mxconv import MultiChannelConv2D, load_parameters, save_parameters
+from mxconv.files import saved_arrays
 
 import mxnet as mx
 import numpy as np
@@ -20,7 +20,7 @@ X = (2, 4, 7, 7)
 
 
 class Custom(HybridBlock):
-    """Places that are named otherwise than the parameters, one of them the block's own."""
+    """Its paths differ from its parameters' names, and it has a parameter of its own."""
 
     def __init__(self, prefix):
         super().__init__(prefix=prefix)
@@ -67,7 +67,7 @@ def deferred(prefix):
 
 
 def imported(prefix):
-    """A network that was exported, and is a graph now."""
+    """A network that was exported and is now a graph."""
     x = mx.sym.var("data")
     return SymbolBlock(nested(prefix)(x), x)
 
@@ -76,13 +76,13 @@ NETWORKS = [Custom, nested, shared, lone, deferred, imported]
 
 
 def made(build, prefix):
-    """A network, whose names begin anew where there is no prefix to tell them apart."""
+    """A network; without a prefix, its names start from 0 again."""
     with mx.name.NameManager():
         return build(prefix)
 
 
 def prepared(build, prefix="net_"):
-    """A network with parameters that differ, all of them."""
+    """A network whose parameters all differ."""
     net = made(build, prefix)
     net.initialize()
     if build in (deferred, imported):
@@ -93,11 +93,11 @@ def prepared(build, prefix="net_"):
     return net
 
 
-def by_place(net, path):
+def by_path(net, path):
     net.save_parameters(path)
 
 
-def by_place_once(net, path):
+def by_path_once(net, path):
     net.save_parameters(path, deduplicate=True)
 
 
@@ -109,7 +109,7 @@ def by_name(net, path):
     net.collect_params().save(path)
 
 
-def by_name_less_the_prefix(net, path):
+def by_name_without_prefix(net, path):
     net.collect_params().save(path, strip_prefix=net.prefix)
 
 
@@ -122,7 +122,7 @@ def exported(net, path):
 
 
 def of_a_module(net, path):
-    """As `mxnet.model.save_checkpoint` writes them, with what stays unchanged in training apart."""
+    """As `mxnet.model.save_checkpoint` writes them, with what isn't trained under 'aux:'."""
     arrays = {
         f"{'aux' if p.grad_req == 'null' else 'arg'}:{name}": p.data()
         for name, p in net.collect_params().items()
@@ -132,7 +132,9 @@ def of_a_module(net, path):
 
 def of_first_version(net, path):
     write_old(
-        net, path, lambda shape: struct.pack(f"<Ii{len(shape)}q", _saved.FIRST, len(shape), *shape)
+        net,
+        path,
+        lambda shape: struct.pack(f"<Ii{len(shape)}q", saved_arrays.V1_MAGIC, len(shape), *shape),
     )
 
 
@@ -141,9 +143,9 @@ def of_no_version(net, path):
 
 
 def write_old(net, path, head):
-    """As releases of MXNet before sparse arrays wrote them."""
+    """As releases of MXNet without sparse arrays wrote them."""
     arrays = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
-    parts = [struct.pack("<3Q", _saved.LIST, 0, len(arrays))]
+    parts = [struct.pack("<3Q", saved_arrays.LIST_MAGIC, 0, len(arrays))]
     for array in arrays.values():
         parts += [head(array.shape), struct.pack("<3i", 1, 0, 0), array.tobytes()]
     parts += [struct.pack("<Q", len(arrays))]
@@ -153,7 +155,7 @@ def write_old(net, path, head):
 
 
 def sparse(net, path):
-    """Every other row that is zeros isn't stored."""
+    """Every other row is zeros and isn't stored."""
     for parameter in net.collect_params().values():
         data = parameter.data()
         data[::2] = 0
@@ -162,7 +164,7 @@ def sparse(net, path):
 
 
 def compressed(net, path):
-    """Matrices row by row, as far as they are ones."""
+    """Matrices in the CSR format, everything else dense."""
     arrays = {}
     for name, parameter in net._collect_params_with_prefix().items():
         data = parameter.data()
@@ -178,11 +180,11 @@ def in_numpy_mode(net, path):
 
 
 KINDS = [
-    by_place,
-    by_place_once,
+    by_path,
+    by_path_once,
     ours,
     by_name,
-    by_name_less_the_prefix,
+    by_name_without_prefix,
     exported,
     of_a_module,
     of_first_version,
@@ -194,8 +196,8 @@ KINDS = [
 
 
 @contextmanager
-def no_matter():
-    """Networks that are made several times warn of many things."""
+def without_warnings():
+    """Networks that are made several times give many warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -213,18 +215,18 @@ def gluons(build, prefix, path):
 
 
 def gluon_fails(kind, build, prefix):
-    """It puts the prefix before names that have it, and takes a part from those of a graph."""
+    """Gluon prefixes names that have a prefix already, and cuts a part off the names of a graph."""
     if build is imported:
-        return prefix and kind in (by_place, by_place_once, ours, sparse, compressed)
+        return prefix and kind in (by_path, by_path_once, ours, sparse, compressed)
     return prefix and kind in (by_name, exported, of_a_module, of_first_version, of_no_version)
 
 
-@pytest.mark.parametrize("prefix", ["net_", ""])
+@pytest.mark.parametrize("prefix", slow_but(["net_", ""], "net_"))
 @pytest.mark.parametrize("build", NETWORKS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_file(kind, build, prefix, tmp_path):
     path = str(tmp_path / "net.params")
-    with no_matter():
+    with without_warnings():
         net = prepared(build, prefix)
         kind(net, path)
         expected = values(net)
@@ -244,7 +246,7 @@ def test_every_kind_of_file(kind, build, prefix, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_does_not_fit_changes_nothing(kind, tmp_path):
     path = str(tmp_path / "net.params")
-    with no_matter():
+    with without_warnings():
         net = prepared(Custom)
         kind(net, path)
         with open(path, "rb") as file:
@@ -254,7 +256,7 @@ def test_what_does_not_fit_changes_nothing(kind, tmp_path):
         for length in range(0, len(whole), 7):
             with open(path, "wb") as file:
                 file.write(whole[:length])
-            with pytest.raises(ValueError, match="is damaged or something else"):
+            with pytest.raises(ValueError, match="is damaged or of another kind"):
                 load_parameters(twin, path)
         twin.second[1].weight._shape = (2, 4, 1, 1)
         with open(path, "wb") as file:
@@ -267,17 +269,17 @@ def test_what_does_not_fit_changes_nothing(kind, tmp_path):
         with pytest.raises(ValueError, match="nothing was changed"):  # it has names in common
             load_parameters(larger, path)
         assert_same(larger, before)
-        with pytest.raises(ValueError, match=r"no such parameter \(they are named like 'weight'"):
+        with pytest.raises(ValueError, match=r"no such parameter \(its names are like 'weight'"):
             load_parameters(smaller, path)
         assert smaller.weight._data is None
 
 
 @pytest.mark.parametrize("at", range(5))
 def test_numpy_mode(at, tmp_path):
-    """A scalar, an empty array, and files of the other mode's, as they are without NumPy's."""
+    """A scalar, an empty array, and files that were written outside NumPy mode."""
     path = str(tmp_path / "net.params")
     old = prepared(lone)
-    (by_place, by_name, of_first_version, of_no_version, sparse)[at](old, path)
+    (by_path, by_name, of_first_version, of_no_version, sparse)[at](old, path)
     mx.npx.set_np()
     try:
         net = lone("net_")
@@ -298,14 +300,18 @@ def test_numpy_mode(at, tmp_path):
         assert_same(odd, values(theirs))
         assert odd.scalar.data().shape == () and odd.scalar.data().item() == 5
         assert odd.empty.data().shape == (0, 3)
-        with pytest.raises(ValueError, match="'scalar': MXNet can't change .* nothing was changed"):
+        with pytest.raises(
+            ValueError, match="'scalar': MXNet can't change .*; nothing was changed"
+        ):
             load_parameters(odd, path)
     finally:
         mx.npx.reset_np()
     block = HybridBlock(prefix="odd_")
     for name in ("scalar", "empty"):
         setattr(block, name, block.params.get(name, shape=None, allow_deferred_init=True))
-    with pytest.raises(ValueError, match=r"the shape \(.*, which MXNet has in NumPy mode only"):
+    with pytest.raises(
+        ValueError, match=r"the shape \(.*, which MXNet supports only in NumPy mode"
+    ):
         load_parameters(block, path)
     assert block.scalar._data is None
 
@@ -328,7 +334,7 @@ def test_casting(dtype, state, source, tmp_path):
     if dtype != "float32":
         before = values(twins[0]) if state != "new" else None
         with pytest.raises(
-            ValueError, match=f"expected float32, received {dtype}.*cast_dtype=True"
+            ValueError, match=f"expected float32, received {dtype}; .*pass cast_dtype=True"
         ):
             load_parameters(twins[0], path, dtype_source=source)
         assert before is None or assert_same(twins[0], before) is None
@@ -357,8 +363,8 @@ def test_casting_bfloat16(tmp_path):
     assert_same(saved, values(layer))
 
 
-def test_the_names_that_are_known_most_count(tmp_path):
-    """Two parameters, each with the name that the other's place has."""
+def test_the_naming_scheme_that_matches_best_counts(tmp_path):
+    """Two parameters, each with the name of the other's path."""
 
     class Crossed(HybridBlock):
         def __init__(self, prefix):
@@ -369,7 +375,7 @@ def test_the_names_that_are_known_most_count(tmp_path):
 
     path = str(tmp_path / "net.params")
     net, twin = prepared(Crossed), Crossed("net_")
-    for kind in (by_place, by_name, by_name_less_the_prefix):
+    for kind in (by_path, by_name, by_name_without_prefix):
         kind(net, path)
         fill(load_parameters(twin, path))
         assert_same(load_parameters(twin, path), values(net))
@@ -378,7 +384,7 @@ def test_the_names_that_are_known_most_count(tmp_path):
         load_parameters(twin, path)
 
 
-def test_parameters_of_one_name_are_told_apart_by_their_places(tmp_path):
+def test_parameters_with_the_same_name_are_told_apart_by_path(tmp_path):
     path = str(tmp_path / "net.params")
 
     def twice():
@@ -396,30 +402,31 @@ def test_parameters_of_one_name_are_told_apart_by_their_places(tmp_path):
         load_parameters(twin, path)
 
 
-def spoilt(whole, at, form, value):
+def damaged(whole, at, form, value):
     data = bytearray(whole)
     struct.pack_into(form, data, at, value)
     return bytes(data)
 
 
-def test_damaged_indices_are_refused(tmp_path):
-    """Where an array that isn't dense has its numbers is checked before they are put there."""
+def test_damaged_indices_are_rejected(tmp_path):
+    """The indices of a sparse array are checked before its values are stored there."""
     path = tmp_path / "x.params"
     rows = np.zeros((5, 3), "float32")
     rows[1], rows[4] = (1, 0, 2), 3
     for storage, places in (("row_sparse", {0: 5, 8: 0}), ("csr", {0: 1, 8: -1, 40: 4, 48: 3})):
         nd.save(str(path), {"w": nd.array(rows).tostype(storage)})
         whole = path.read_bytes()
-        (saved,) = _saved.read(whole).values()
+        (saved,) = saved_arrays.read(whole).values()
         assert np.array_equal(saved.values(), rows) and saved.shape == (5, 3)
         begin = len(whole) - 17 - 8 * (2 if storage == "row_sparse" else 11)
+        expected = {"row_sparse": "increasing numbers of rows in an array", "csr": "into a matrix"}
         for at, value in places.items():
-            with pytest.raises(ValueError, match="there are indices of no array of shape"):
-                _saved.read(spoilt(whole, begin + at, "<q", value))
+            with pytest.raises(ValueError, match=rf"{expected[storage]} of shape \(5, 3\)"):
+                saved_arrays.read(damaged(whole, begin + at, "<q", value))
     nothing = nd.zeros((4, 2), stype="row_sparse"), nd.zeros((4, 2), stype="csr")
     for array in nothing:
         nd.save(str(path), {"w": array})
-        (saved,) = _saved.read(path.read_bytes()).values()
+        (saved,) = saved_arrays.read(path.read_bytes()).values()
         assert np.array_equal(saved.values(), np.zeros((4, 2), "float32"))
 
 

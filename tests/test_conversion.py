@@ -1,9 +1,11 @@
 import copy
 import re
+from functools import partial
 
+from helpers import EVERY, EVERY_MODE, MODES, SLOW, hybridize, integers, run, slow_but
 from mxconv import MultiChannelConv2D
-from mxconv.network import convert, revert, set_algorithm
-from test_layer import EVERY, EVERY_MODE, MODES, integers, run
+from mxconv.networks.conversion import convert, revert
+from mxconv.selection.choose import set_algorithm
 
 import mxnet as mx
 import numpy as np
@@ -55,8 +57,7 @@ def build(mode="eager", ctx=None):
     net(x)
     for parameter in net.collect_params().values():
         parameter.set_data(integers(parameter.shape).clip(-1, 1))
-    if MODES[mode] is not None:
-        net.hybridize(**MODES[mode])
+    hybridize(net, mode)
     return net, x
 
 
@@ -89,13 +90,13 @@ def assert_equal(actual, expected):
 
 
 def assert_converted_equals(net, x):
-    """Outputs with 'direct' are those of `nn.Conv2D` to the bit, eager and hybridized."""
+    """Outputs with 'native' are those of `nn.Conv2D` to the bit, eager and hybridized."""
     eager = outputs(net, x)
     net.hybridize()
     hybridized = outputs(net, x)
     stock = layers(net)
     assert stock
-    assert convert(net, "direct") is net
+    assert convert(net, "native") is net
     assert layers(net, MultiChannelConv2D) == stock and not layers(net)
     assert not net._cached_graph
     assert_equal(outputs(net, x), hybridized)
@@ -104,14 +105,14 @@ def assert_converted_equals(net, x):
     assert any(array.std() > 0 for array in eager)
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES))
+@pytest.mark.parametrize("name", slow_but(sorted(FAMILIES), "resnet18_v2"))
 def test_the_model_zoo(name):
     net = getattr(vision, name)(classes=10)
     net.initialize(mx.init.Xavier())
     assert_converted_equals(net, nd.random.normal(shape=(1, 3, FAMILIES[name], FAMILIES[name])))
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2_0_25", "resnet18_v2"])
+@pytest.mark.parametrize("name", ["mobilenet_v2_0_25", pytest.param("resnet18_v2", marks=SLOW)])
 def test_files_go_both_ways(name, tmp_path):
     def make():
         return getattr(vision, name)(classes=10)
@@ -123,7 +124,7 @@ def test_files_go_both_ways(name, tmp_path):
     before, after = str(tmp_path / "before.params"), str(tmp_path / "after.params")
     net.save_parameters(before)
     convert(net).save_parameters(after)
-    for path, twin in ((before, convert(make(), "direct")), (after, make())):
+    for path, twin in ((before, convert(make(), "native")), (after, make())):
         twin.load_parameters(path)
         assert_equal(outputs(twin, x), expected)
 
@@ -139,6 +140,7 @@ def of_gluoncv(name, **arguments):
     return net
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # that importing gluoncv gives
 @pytest.mark.parametrize(
     "name, size, arguments",
@@ -153,13 +155,14 @@ def test_networks_of_gluoncv(name, size, arguments):
     assert_converted_equals(net, nd.random.normal(shape=(1, 3, size, size)))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_backbone_of_gluoncv_that_is_a_graph_is_left_alone():
     net = of_gluoncv("ssd_512_mobilenet1.0_voc", pretrained_base=False)
     x = nd.random.normal(shape=(1, 3, 128, 128))
     expected = outputs(net, x)
     with pytest.warns(UserWarning, match=r"left alone: \w*featureexpander0 \(a SymbolBlock"):
-        convert(net, "direct")
+        convert(net, "native")
     assert layers(net, MultiChannelConv2D) and not layers(net)
     assert_equal(outputs(net, x), expected)
 
@@ -172,7 +175,7 @@ def test_each_algorithm_of_a_converted_network(name, mode):
     assert_equal(run(convert(net, name), x), expected)
     assert [layer.algorithm for layer in layers(net, MultiChannelConv2D)] == [name] * 3
     if MODES[mode] is not None:
-        assert traced(net) == (4 if name == "direct" else 0)
+        assert traced(net) == (4 if name == "native" else 0)
 
 
 @EVERY_MODE
@@ -194,7 +197,7 @@ def test_parameters_stay_the_same_objects(mode, ctx):
 
 
 @EVERY_MODE
-@pytest.mark.parametrize("algorithm", ["direct", "matmul"])
+@pytest.mark.parametrize("algorithm", ["native", "im2col"])
 def test_training_goes_on_with_the_trainer_of_before(mode, algorithm):
     """Rates and sizes are powers of two, so the first steps on integers are exact in any order."""
     results = []
@@ -214,7 +217,7 @@ def test_training_goes_on_with_the_trainer_of_before(mode, algorithm):
             results.append([array.asnumpy() for array in [y] + values])
     for stock, ours in zip(results[:3], results[3:]):
         for a, b in zip(stock, ours):
-            np.testing.assert_allclose(b, a, rtol=0 if algorithm == "direct" else 1e-4)
+            np.testing.assert_allclose(b, a, rtol=0 if algorithm == "native" else 1e-4)
     assert not np.array_equal(results[4][1], results[5][1])
 
 
@@ -226,9 +229,8 @@ def test_deferred_channels(name, mode):
     values = [parameter.data() for parameter in net.collect_params().values()]
     for initialize_first in (True, False):
         fresh = Residual(prefix="net_")
-        if MODES[mode] is not None:
-            fresh.hybridize(**MODES[mode])
-        steps = [fresh.initialize, lambda: convert(fresh, name)]
+        hybridize(fresh, mode)
+        steps = [fresh.initialize, partial(convert, fresh, name)]
         for step in steps if initialize_first else reversed(steps):
             step()
         fresh(x)
@@ -255,7 +257,7 @@ def test_a_layer_in_two_places_and_layers_that_share_parameters():
     pair.add(nn.Conv2D(4, 1, in_channels=4, params=pair[0].params))
     pair.initialize()
     expected = run(pair, x)
-    assert_equal(run(convert(pair, "direct"), x), expected)
+    assert_equal(run(convert(pair, "native"), x), expected)
     assert pair[0].weight is pair[1].weight
 
 
@@ -287,11 +289,10 @@ def test_hooks_are_kept():
 def test_a_lone_layer(mode):
     layer = nn.Conv2D(3, 3, in_channels=4)
     layer.initialize()
-    if MODES[mode] is not None:
-        layer.hybridize(**MODES[mode])
+    hybridize(layer, mode)
     x = integers((1, 4, 5, 5))
     expected = run(layer, x)
-    assert type(convert(layer, "direct")) is MultiChannelConv2D
+    assert type(convert(layer, "native")) is MultiChannelConv2D
     assert_equal(run(layer, x), expected)
     assert_equal(run(copy.deepcopy(layer), x), expected)
     assert type(revert(layer)) is nn.Conv2D
@@ -303,7 +304,7 @@ def test_revert_undoes_convert(mode):
     net, x = build(mode)
     expected, text = run(net, x), repr(net)
     state = [sorted(vars(layer)) for layer in layers(net)]
-    run(convert(net, "matmul"), x)
+    run(convert(net, "im2col"), x)
     assert repr(net) != text
     assert revert(net) is net
     assert repr(net) == text
@@ -316,7 +317,7 @@ def test_revert_undoes_convert(mode):
 def test_revert_of_layers_that_were_built():
     net = nn.HybridSequential()
     net.add(
-        MultiChannelConv2D(3, 3, padding="same", algorithm="matmul", activation="relu"),
+        MultiChannelConv2D(3, 3, padding="same", algorithm="im2col", activation="relu"),
         MultiChannelConv2D(2, 3, padding_mode="reflect", strides=2, dtype="float64"),
     )
     net.cast("float64")
@@ -347,10 +348,10 @@ class Theirs(nn.Conv2D):
 )
 def test_revert_changes_all_or_nothing(kind, arguments, says):
     net = nn.HybridSequential()
-    net.add(MultiChannelConv2D(2, 3, algorithm="matmul"), kind(2, 3, prefix="odd_", **arguments))
-    with pytest.raises(ValueError, match=rf"no equal for: odd \({says}\).*left as it was"):
+    net.add(MultiChannelConv2D(2, 3, algorithm="im2col"), kind(2, 3, prefix="odd_", **arguments))
+    with pytest.raises(ValueError, match=rf"can't express odd \({says}\).*left as it was"):
         revert(net)
-    assert type(net[0]) is MultiChannelConv2D and net[0].algorithm == "matmul"
+    assert type(net[0]) is MultiChannelConv2D and net[0].algorithm == "im2col"
 
 
 def test_nhwc_is_converted_runs_on_the_cpu_and_goes_back():
@@ -398,9 +399,9 @@ def test_convert_has_nothing_to_do_or_to_say():
     for net in (nn.Dense(2), nn.HybridSequential(), gluon.SymbolBlock(a * 2, a)):
         assert convert(net) is net
     built = nn.HybridSequential()
-    built.add(MultiChannelConv2D(2, 1, algorithm="matmul"), nn.Conv2D(2, 1), Ours(2, 1))
+    built.add(MultiChannelConv2D(2, 1, algorithm="im2col"), nn.Conv2D(2, 1), Ours(2, 1))
     convert(built, "definition")
-    assert [layer.algorithm for layer in built] == ["matmul", "definition", "auto"]
+    assert [layer.algorithm for layer in built] == ["im2col", "definition", "auto"]
 
 
 def test_numpy_arrays():
@@ -424,7 +425,7 @@ def test_block_save_loads_into_the_same_classes(tmp_path):
         twin.load(str(tmp_path / "net"))
     twin = revert(convert(Residual(prefix="net_")))
     twin.load(str(tmp_path / "net"))
-    assert_equal(outputs(convert(twin, "direct"), x), expected)
+    assert_equal(outputs(convert(twin, "native"), x), expected)
 
 
 @EVERY
@@ -438,24 +439,24 @@ def test_export(name, tmp_path):
     )
     assert np.array_equal(loaded(x).asnumpy(), expected)
     assert set(loaded.collect_params()) == set(net.collect_params())
-    with pytest.raises(ValueError, match="there is none in .*SymbolBlock.*graph without layers"):
-        set_algorithm(loaded, "matmul")
+    with pytest.raises(ValueError, match="a SymbolBlock .*has none.*graph without layers"):
+        set_algorithm(loaded, "im2col")
 
 
 @EVERY_MODE
 def test_set_algorithm_traces_anew_and_keeps_the_flags(mode):
     net, x = build(mode)
     expected = run(net, x)
-    convert(net, "direct")
+    convert(net, "native")
     flags = copy.deepcopy((net._active, net._flags))
-    for name in ("matmul", "definition", "auto", "direct"):
+    for name in ("im2col", "definition", "auto", "native"):
         assert set_algorithm(net, name) is net
         assert_equal(run(net, x), expected)
         net.body(x)
         assert [layer.algorithm for layer in layers(net, MultiChannelConv2D)] == [name] * 3
         assert (net._active, net._flags) == flags
         if MODES[mode] is not None:
-            assert traced(net) == 2 * traced(net.body) == (4 if name in ("auto", "direct") else 0)
+            assert traced(net) == 2 * traced(net.body) == (4 if name in ("auto", "native") else 0)
 
 
 @pytest.mark.parametrize(
@@ -471,12 +472,12 @@ def test_set_algorithm_traces_anew_and_keeps_the_flags(mode):
 def test_set_algorithm_of_some_layers(where, picked):
     net, x = build("hybridized")
     expected = run(net, x)
-    convert(net, "direct")
+    convert(net, "native")
     run(net, x)
-    set_algorithm(net, "matmul", where)
+    set_algorithm(net, "im2col", where)
     found = layers(net, MultiChannelConv2D)
     assert {layer.name for layer in found} == set(NAMES)
-    assert {layer.name for layer in found if layer.algorithm == "matmul"} == set(picked)
+    assert {layer.name for layer in found if layer.algorithm == "im2col"} == set(picked)
     assert_equal(run(net, x), expected)
     assert traced(net) == 4 - len(picked) - (NAMES[0] in picked)  # the first layer runs twice
 
@@ -484,9 +485,9 @@ def test_set_algorithm_of_some_layers(where, picked):
 def test_set_algorithm_keeps_the_fusion_of_optimize_for():
     net, x = build()
     expected = net(x).asnumpy()
-    convert(net, "direct")
+    convert(net, "native")
     net.optimize_for(x, backend="MKLDNN", static_alloc=True, static_shape=True)
-    for name, fused in (("direct", True), ("matmul", False), ("direct", True)):
+    for name, fused in (("native", True), ("im2col", False), ("native", True)):
         set_algorithm(net, name)
         assert np.array_equal(net(x).asnumpy(), expected)
         assert ("_sg_mkldnn_conv" in net._cached_graph[1].tojson()) == fused
@@ -495,40 +496,45 @@ def test_set_algorithm_keeps_the_fusion_of_optimize_for():
 @pytest.mark.parametrize(
     "arguments, error, says",
     [
-        (dict(algorithm="fast"), ValueError, "'auto', 'direct', 'matmul', .*algorithm='fast'"),
+        (dict(algorithm="fast"), ValueError, "'auto', 'native', 'im2col', .*algorithm='fast'"),
         (dict(where="net_conv"), ValueError, "one of net_conv0, .*where='net_conv'"),
         (dict(where=lambda layer: False), ValueError, "one of net_conv0, .*where=<function"),
-        (dict(where="("), ValueError, r"no regular expression: .*where='\('"),
-        (dict(where=3), TypeError, "regular expression or a callable, received where=3"),
+        (dict(where="("), ValueError, r"not a valid regular expression: .*where='\('"),
+        (dict(where=3), TypeError, "regular expression or a callable such as .*, received where=3"),
+        (
+            dict(where=MultiChannelConv2D(2, 1)),
+            TypeError,
+            "lambda layer: layer is net.0., received",
+        ),
         (dict(where=lambda layer: 1 / 0), ZeroDivisionError, ""),
-        (dict(net=nn.Dense(2)), ValueError, "there is none in .*received a Dense.*convert"),
-        (dict(net=nd.ones(2)), TypeError, "expected a mxnet.gluon.Block, received net="),
+        (dict(net=nn.Dense(2)), ValueError, "received a Dense named 'dense.* has none.*convert"),
+        (dict(net=nd.ones(2)), TypeError, "expected an mxnet.gluon.Block, received net="),
     ],
     ids=str,
 )
 def test_set_algorithm_changes_all_or_nothing(arguments, error, says):
     net, _ = build()
-    convert(net, "direct")
+    convert(net, "native")
     with pytest.raises(error, match=re.compile(says, re.DOTALL)):
-        set_algorithm(**{"net": net, "algorithm": "matmul", **arguments})
-    assert [layer.algorithm for layer in layers(net, MultiChannelConv2D)] == ["direct"] * 3
+        set_algorithm(**{"net": net, "algorithm": "im2col", **arguments})
+    assert [layer.algorithm for layer in layers(net, MultiChannelConv2D)] == ["native"] * 3
 
 
-def test_an_algorithm_that_is_not_for_some_layers_is_refused_before_any_changes():
+def test_an_algorithm_that_some_layers_do_not_support_is_refused_before_any_changes():
     net, _ = build()
-    with pytest.raises(ValueError, match="'pixels' isn't for net_conv0.*left as it was"):
-        convert(net, "pixels")
+    with pytest.raises(ValueError, match="'subsample' doesn't support net_conv0.*left as it was"):
+        convert(net, "subsample")
     assert not layers(net, MultiChannelConv2D)
     convert(net)
-    with pytest.raises(ValueError, match="'pixels' isn't for net_conv0.*left as it was"):
-        set_algorithm(net, "pixels")
+    with pytest.raises(ValueError, match="'subsample' doesn't support net_conv0.*left as it was"):
+        set_algorithm(net, "subsample")
     assert [layer.algorithm for layer in layers(net, MultiChannelConv2D)] == ["auto"] * 3
 
 
 @pytest.mark.parametrize("function", [convert, revert])
 @pytest.mark.parametrize("net", [None, "net", [nn.Conv2D(2, 1)], nn.Conv2D], ids=str)
 def test_what_is_no_network(function, net):
-    with pytest.raises(TypeError, match="expected a mxnet.gluon.Block, received net="):
+    with pytest.raises(TypeError, match="expected an mxnet.gluon.Block, received net="):
         function(net)
 
 

@@ -1,8 +1,7 @@
 import oracle
+from helpers import integers
 from mxconv import corr2d_multi_in_out
-from mxconv.compose import compose
-from mxconv.factor import decompose, factor
-from test_layer import integers
+from mxconv.exercises import expand_kernel, factor_kernel_1d, merge_convolutions
 
 import numpy as np
 import pytest
@@ -10,13 +9,13 @@ from mxnet import nd
 
 
 def rank_of_derivatives(first, second):
-    """The number of dimensions that compose reaches: the rank of its Jacobian at a random point."""
+    """The dimension of the set of merged kernels: the rank of the Jacobian at a random point."""
     (h1, w1), (h2, w2) = first, second
     unit1, unit2 = nd.eye(h1 * w1), nd.eye(h2 * w2)
     k1, k2 = nd.random.normal(shape=(1, 1) + first), nd.random.normal(shape=(1, 1) + second)
-    # compose is linear in either kernel; unit kernels as channels give all derivatives at once.
-    to_first = compose(unit1.reshape((1, -1) + first), k2).reshape((h1 * w1, -1))
-    to_second = compose(k1, unit2.reshape((-1, 1) + second)).reshape((h2 * w2, -1))
+    # Merging is linear in either kernel; unit kernels as channels give all derivatives at once.
+    to_first = merge_convolutions(unit1.reshape((1, -1) + first), k2).reshape((h1 * w1, -1))
+    to_second = merge_convolutions(k1, unit2.reshape((-1, 1) + second)).reshape((h2 * w2, -1))
     return np.linalg.matrix_rank(nd.concat(to_first, to_second, dim=0).asnumpy())
 
 
@@ -26,7 +25,7 @@ def rank_of_derivatives(first, second):
         ((2, 2), (2, 2), 7),  # of the 9 of a 3x3 kernel
         ((3, 3), (2, 2), 12),  # of 16
         ((3, 3), (3, 3), 17),  # of 25
-        ((1, 2), (1, 2), 3),  # all 3, and yet [1, 0, 1] isn't reached
+        ((1, 2), (1, 2), 3),  # all 3, yet [1, 0, 1] isn't reached
         ((1, 3), (1, 4), 6),  # all 6
         ((3, 1), (1, 3), 5),  # the 3x3 kernels of rank 1
     ],
@@ -38,8 +37,8 @@ def test_two_kernels_have_one_dimension_less_than_elements(first, second, dimens
 
 
 def assert_factors(kernel, length, terms):
-    """kernel (float) has factors of the right lengths, whose product is within rounding of it."""
-    first, second = factor(kernel, length)
+    """The kernel has factors of the right lengths, whose product equals it up to rounding."""
+    first, second = factor_kernel_1d(kernel, length)
     assert first.shape == (length,)
     assert second.shape == (kernel.size - length + 1,)
     assert (first.dtype, first.context) == (kernel.dtype, kernel.context)
@@ -50,7 +49,7 @@ def assert_factors(kernel, length, terms):
         for f in (np.array, np.abs)
     )
     oracle.assert_within(kernel.asnumpy(), exact, magnitude.max(), kernel.dtype, terms=terms)
-    composed = compose(first.reshape((1, 1, 1, -1)), second.reshape((1, 1, 1, -1)))
+    composed = merge_convolutions(first.reshape((1, 1, 1, -1)), second.reshape((1, 1, 1, -1)))
     oracle.assert_within(composed[0, 0, 0], exact, magnitude, kernel.dtype, terms=length + 1)
 
 
@@ -74,9 +73,9 @@ def drawn(random, kind):
 @pytest.mark.parametrize("kind", ["normal", "integer", "square", "powers"])
 @pytest.mark.parametrize("dtype, terms", [("float32", 4), ("float64", 2000)])
 def test_products_are_factored(dtype, terms, kind):
-    """Also where rounding has made a double real root of the product a pair of conjugates.
+    """Even if rounding has turned a double real root of the product into a pair of conjugates.
 
-    In float64 the computation itself rounds, which in float32 is below the rounding of the result.
+    In float64, the computation's own rounding shows; in float32, the result's rounding hides it.
     """
     random = np.random.RandomState(5)
     for _ in range(150):
@@ -86,16 +85,16 @@ def test_products_are_factored(dtype, terms, kind):
 
 
 def test_factors_of_long_kernels_are_not_much_larger_than_the_kernel():
-    """Roots of one region in one factor would make products of millions that cancel to units."""
+    """Neighboring roots in one factor would give products of millions that cancel to units."""
     random = np.random.RandomState(5)
     for _ in range(60):
         kernel = nd.array(np.convolve(random.normal(size=20), random.normal(size=21)))
-        first, second = (k.abs().asnumpy() for k in factor(kernel, 20))
+        first, second = (k.abs().asnumpy() for k in factor_kernel_1d(kernel, 20))
         assert np.convolve(first, second).max() < 1000 * kernel.abs().max().asscalar()
 
 
 def quadratic(random):
-    """x^2 - 2 a x + a^2 + b^2, with b well away from 0."""
+    """The coefficients of x^2 - 2 a x + a^2 + b^2, with b well away from 0."""
     a, b = random.normal(), random.uniform(0.1, 2)
     return np.array([1, -2 * a, a * a + b * b])
 
@@ -112,14 +111,14 @@ def test_kernels_without_real_roots_have_factors_of_odd_lengths_only(dtype, term
             if length % 2:
                 assert_factors(kernel, length, terms)
             else:
-                assert factor(kernel, length) is None
+                assert factor_kernel_1d(kernel, length) is None
 
 
 def test_the_counterexamples():
-    assert factor(nd.array([1, 0, 1]), 2) is None
+    assert factor_kernel_1d(nd.array([1, 0, 1]), 2) is None
     x4 = nd.array([1, 0, 0, 0, 1])
-    assert factor(x4, 2) is None and factor(x4, 4) is None
-    first, second = (k.asnumpy() for k in factor(x4, 3))
+    assert factor_kernel_1d(x4, 2) is None and factor_kernel_1d(x4, 4) is None
+    first, second = (k.asnumpy() for k in factor_kernel_1d(x4, 3))
     for k in (first, second):
         np.testing.assert_allclose(np.abs(k / k[0]), [1, np.sqrt(2), 1], rtol=1e-6)
     assert first[1] * second[1] < 0
@@ -151,9 +150,9 @@ def test_the_tolerance_is_a_relative_change_of_the_elements(dtype):
     eps = np.finfo(dtype).eps
     for d, found in ((8 * eps, True), (16 * eps, False)):  # 3 eps * 4 is between
         kernel = nd.array([1, 2, 1 + d], dtype=dtype)
-        assert (factor(kernel, 2) is not None) == found
+        assert (factor_kernel_1d(kernel, 2) is not None) == found
     tiny = nd.array([1, 0, np.finfo(dtype).tiny], dtype=dtype)  # x^2 + tiny is no square
-    assert factor(tiny, 2) is None
+    assert factor_kernel_1d(tiny, 2) is None
 
 
 @pytest.mark.parametrize(
@@ -170,9 +169,9 @@ def test_the_tolerance_is_a_relative_change_of_the_elements(dtype):
         (nd.array([1, 2]), 1.0, TypeError, "length=1.0"),
     ],
 )
-def test_factor_refuses(kernel, length, error, says):
+def test_what_cannot_be_factored_is_rejected(kernel, length, error, says):
     with pytest.raises(error, match=says):
-        factor(kernel, length)
+        factor_kernel_1d(kernel, length)
 
 
 SIZES = [  # shape of the kernel, size of the first factor
@@ -190,14 +189,14 @@ SIZES = [  # shape of the kernel, size of the first factor
 @pytest.mark.parametrize("shape, size", SIZES)
 def test_any_kernel_is_two_through_one_hot_channels(shape, size, dtype, ctx):
     kernel = nd.random.normal(shape=shape, dtype=dtype, ctx=ctx)
-    first, second = decompose(kernel, size)
+    first, second = expand_kernel(kernel, size)
     k1 = size if isinstance(size, tuple) else (size, size)
     c_o, c_i, c_mid = shape[0], shape[1], shape[1] * k1[0] * k1[1]
     assert first.shape == (c_mid, c_i) + k1
     assert second.shape == (c_o, c_mid, shape[2] - k1[0] + 1, shape[3] - k1[1] + 1)
     assert {first.context, second.context} == {ctx}
     assert {first.dtype, second.dtype} == {kernel.dtype}
-    composed = compose(first, second)
+    composed = merge_convolutions(first, second)
     assert composed.dtype == kernel.dtype
     assert np.array_equal(composed.asnumpy(), kernel.asnumpy())
     one_hot = first.asnumpy().reshape(c_mid, -1)
@@ -208,7 +207,7 @@ def test_any_kernel_is_two_through_one_hot_channels(shape, size, dtype, ctx):
 
 def test_the_two_kernels_convolve_as_the_one():
     kernel = integers((2, 3, 4, 5))
-    first, second = decompose(kernel, (2, 3))
+    first, second = expand_kernel(kernel, (2, 3))
     x = integers((3, 7, 8))
     y = corr2d_multi_in_out(corr2d_multi_in_out(x, first), second)
     assert np.array_equal(y.asnumpy(), corr2d_multi_in_out(x, kernel).asnumpy())
@@ -225,6 +224,6 @@ def test_the_two_kernels_convolve_as_the_one():
         (np.ones((1, 1, 3, 3)), 1, TypeError, "numpy.ndarray"),
     ],
 )
-def test_decompose_refuses(kernel, size, error, says):
+def test_what_cannot_be_expanded_is_rejected(kernel, size, error, says):
     with pytest.raises(error, match=says):
-        decompose(kernel, size)
+        expand_kernel(kernel, size)

@@ -3,12 +3,24 @@ import sys
 import textwrap
 from collections import Counter
 
-from mxconv import MultiChannelConv2D, _checks, _onnx_model
-from mxconv.export import export_onnx
-from mxconv.network import convert, flat, named_shapes
-from test_deployment import INNER, images
-from test_layer import EVERY, EVERY_LAYER, EVERY_MODE, MODES, fill, integers, run
-from test_layer_beyond import PADDINGS, build
+from helpers import (
+    EVERY,
+    EVERY_LAYER,
+    EVERY_MODE,
+    EVERY_PADDING,
+    INNER,
+    build,
+    fill,
+    hybridize,
+    images,
+    integers,
+    run,
+)
+from mxconv import MultiChannelConv2D, _checks
+from mxconv.files import onnx_model
+from mxconv.files.onnx_export import export_onnx
+from mxconv.networks.conversion import convert
+from mxconv.networks.tracing import flatten, named_shapes
 
 import mxnet as mx
 import numpy as np
@@ -26,7 +38,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason=REASON)
 
 
 def run_onnx(path, x):
-    """What onnxruntime computes from a file, on the CPU."""
+    """The outputs that onnxruntime computes from a file, on the CPU."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return session.run(None, {"data": x.asnumpy()})
 
@@ -65,7 +77,7 @@ def test_algorithms_for_some_geometries(name, arguments, path):
 
 @EVERY
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("padding_mode, padding", PADDINGS)
+@EVERY_PADDING
 def test_every_kind_of_padding_and_layout(name, layout, padding_mode, padding, path):
     layer = build(
         name,
@@ -88,24 +100,23 @@ def test_every_activation(activation, path):
 
 
 def network(*algorithms):
-    """A network with a layer for each algorithm, that has seen one batch (2, 4, 9, 8)."""
+    """A network with a layer for each algorithm, and a batch (2, 4, 9, 8) it was run on."""
     net = nn.HybridSequential()
     for name in algorithms:
         net.add(MultiChannelConv2D(4, 3, padding="same", activation="relu", algorithm=name))
     net.add(nn.BatchNorm(), nn.MaxPool2D(), nn.Dense(5))
     net.initialize(mx.init.Xavier())
     x = nd.random.normal(shape=(2, 4, 9, 8))
-    with autograd.record():  # so that the batch's mean and variance are noted
+    with autograd.record():  # so that the batch updates the running mean and variance
         net(x)
     return net, x
 
 
 @EVERY_MODE
 def test_a_network_is_left_as_it_was(mode, path):
-    names = ["matmul", "definition", "direct", "auto"]
+    names = ["im2col", "definition", "native", "auto"]
     net, x = network(*names)
-    if MODES[mode] is not None:
-        net.hybridize(**MODES[mode])
+    hybridize(net, mode)
     y = net(x).asnumpy()
 
     def state():
@@ -125,7 +136,7 @@ def test_a_network_is_left_as_it_was(mode, path):
 
 
 def test_a_lone_layer_keeps_its_graph(path):
-    layer = build("matmul", "hybridized", channels=3, kernel_size=3)
+    layer = build("im2col", "hybridized", channels=3, kernel_size=3)
     x = integers((2, 4, 5, 5))
     layer(x)
     graph = layer._cached_op
@@ -135,7 +146,7 @@ def test_a_lone_layer_keeps_its_graph(path):
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_a_batch_of_any_size(batch, path):
-    net, _ = network("matmul", "direct")
+    net, _ = network("im2col", "native")
     export_onnx(net, path, (None, 4, 9, 8))
     x = nd.random.normal(shape=(batch, 4, 9, 8))
     np.testing.assert_allclose(run_onnx(path, x)[0], net(x).asnumpy(), rtol=1e-4, atol=1e-5)
@@ -144,7 +155,7 @@ def test_a_batch_of_any_size(batch, path):
 def test_the_file_has_the_opset_that_mxnet_translates_to_and_one_input(path):
     newest, context = onnx.defs.onnx_opset_version, onnx.checker.DEFAULT_CONTEXT
     imports = dict(context.opset_imports)
-    net, x = network("matmul")
+    net, x = network("im2col")
     exported(net, x, path)
     model = onnx.load(str(path))
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 13)]
@@ -152,7 +163,7 @@ def test_the_file_has_the_opset_that_mxnet_translates_to_and_one_input(path):
     assert [value.name for value in model.graph.input] == ["data"]
     assert onnx.defs.onnx_opset_version is newest
     assert context.opset_imports == imports
-    assert newest() > 13  # else nothing had to be pinned
+    assert newest() > 13  # otherwise there was nothing to pin
 
 
 class Mean(nn.HybridBlock):
@@ -170,10 +181,10 @@ def test_an_operator_whose_form_is_another_after_opset_13(path):
 
 
 def test_float64_by_the_definition_of_onnx(path):
-    """onnxruntime has no convolution of float64, so onnx's own slow evaluator runs it."""
+    """Since onnxruntime has no convolution of float64, onnx's own slow evaluator runs it."""
     from onnx.reference import ReferenceEvaluator
 
-    layer = build("matmul", channels=3, kernel_size=3, padding=((1, 0), (0, 1)))
+    layer = build("im2col", channels=3, kernel_size=3, padding=((1, 0), (0, 1)))
     layer.cast("float64")
     x = integers((1, 4, 5, 5)).astype("float64")
     export_onnx(layer, path, x.shape, "float64")
@@ -183,7 +194,7 @@ def test_float64_by_the_definition_of_onnx(path):
 
 
 def test_float16_though_mxnet_has_it_on_gpus_only(path):
-    layer = build("direct", channels=3, kernel_size=3)
+    layer = build("native", channels=3, kernel_size=3)
     layer.bias.set_data(nd.zeros(3))
     x = integers((1, 4, 5, 5))
     expected = layer(x).asnumpy()  # small integers, which float16 holds exactly
@@ -195,7 +206,7 @@ def test_float16_though_mxnet_has_it_on_gpus_only(path):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_a_network_with_the_conversions_of_amp_is_written_as_it_was(dtype, path):
-    net, x = network("direct", "direct")
+    net, x = network("native", "native")
     net.hybridize()
     y = net(x).asnumpy()
     converted = amp.convert_hybrid_block(net, target_dtype=dtype, ctx=mx.cpu())
@@ -227,7 +238,7 @@ def test_a_network_of_numpy_arrays(name, path):
 
 
 def compared(net, path, input_shape, dtype="float32"):
-    """The model that is written, with the network's outputs, one by one, in onnxruntime."""
+    """Export a network, compare each output with onnxruntime's, and return the model."""
     shapes = _checks.input_shapes(input_shape)
     dtypes = [dtype] * 9 if isinstance(dtype, str) else dtype
     x = {
@@ -235,7 +246,7 @@ def compared(net, path, input_shape, dtype="float32"):
         for (name, shape), kind in zip(named_shapes(shapes).items(), dtypes)
     }
     net.initialize()
-    expected = flat(net(*packed(shapes, iter(x.values()))))
+    expected = flatten(net(*packed(shapes, iter(x.values()))))
     export_onnx(net, path, input_shape, dtype)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     outputs = session.run(None, {name: value.asnumpy() for name, value in x.items()})
@@ -252,12 +263,12 @@ def compared(net, path, input_shape, dtype="float32"):
 
 
 def packed(shapes, arrays):
-    """The arrays as a network takes them: in lists where the shapes are."""
+    """The arrays, in nested lists as their shapes are."""
     return [packed(shape, arrays) if type(shape) is list else next(arrays) for shape in shapes]
 
 
 class Net(nn.HybridBlock):
-    """What `function` makes of two layers, a parameter and the inputs."""
+    """Applies `function` to two layers, a parameter and the inputs."""
 
     def __init__(self, function):
         super().__init__()
@@ -277,7 +288,7 @@ def stem_twice(F, stem, head, scale, x):
 
 
 def many_splits(F, stem, head, scale, x):
-    """MXNet calls outputs of the split 1 as those of 10 and 11, if there are more than ten."""
+    """MXNet gives outputs of split 1 the names of outputs of splits 10 and 11."""
     return [F.split(x * i, num_outputs=12, axis=2)[i] for i in range(12)]
 
 
@@ -333,7 +344,7 @@ def test_operators_that_are_named_like_the_outputs(path):
 
 
 def test_the_faults_that_were_reported(path):
-    """MXNet gave the outputs in the order of its operators, and one of two of the same name."""
+    """MXNet ordered the outputs by operator, and dropped one of two with the same name."""
 
     class Heads(nn.HybridBlock):
         def __init__(self, swapped):
@@ -365,7 +376,7 @@ def test_constants_are_no_inputs(path):
 
 
 def test_constants_that_nothing_uses_are_left_out(path, capfd):
-    """MXNet keeps the weight that it has doubled, and onnxruntime warns of it."""
+    """MXNet keeps the weight from before the doubling, and onnxruntime warns about it."""
     net = Net(lambda F, stem, head, scale, x: (F.broadcast_mul(x, scale * 2), F.split(x, 2)[0]))
     model = compared(net, path, (2, 4, 5, 5))
     assert len(model.graph.initializer) == 1
@@ -379,8 +390,8 @@ def test_the_output_of_a_lone_layer(layer, path):
 
 
 def test_a_graph_of_its_own_used_twice(path):
-    """It has every parameter twice."""
-    layer = build("direct", channels=4, kernel_size=3, padding=1, in_channels=4)
+    """It lists every parameter twice."""
+    layer = build("native", channels=4, kernel_size=3, padding=1, in_channels=4)
     block = SymbolBlock(layer(mx.sym.var("x")), mx.sym.var("x"), params=layer.collect_params())
     net = nn.HybridSequential()
     net.add(block, block)
@@ -389,7 +400,7 @@ def test_a_graph_of_its_own_used_twice(path):
 
 
 def test_a_network_keeps_its_operators(path):
-    """The copies by which outputs are told apart are gone where an operator can make the output."""
+    """The copies that name the outputs are gone where an operator can make the output itself."""
     model = compared(Net(OUTPUTS["the same value twice"]), path, (2, 4, 5, 5))
     made = [(node.op_type, node.output[0]) for node in model.graph.node]
     assert made[:2] == [("Conv", "output1"), ("Conv", "output0")]
@@ -458,7 +469,7 @@ def test_a_dtype_for_each_input(path):
 
 @pytest.fixture
 def translated(monkeypatch):
-    """A function that has MXNet's translation changed by another, before anyone sees it."""
+    """A function that patches MXNet's translation: it applies another function to each result."""
 
     def change(by):
         export = mx.onnx.export_model
@@ -491,14 +502,14 @@ def perturbed(graph):
 
 
 def lost(graph):
-    """An operator less, and the output with it."""
+    """One operator and its output are missing."""
     (node,) = [node for node in graph.node if node.output[0] == "output1"]
     graph.node.remove(node)
     del graph.output[:]
 
 
 def undefined(graph):
-    """A value that isn't one."""
+    """A bias that is NaN."""
     for tensor in graph.initializer:
         if tensor.name.endswith("conv0_bias"):
             array = np.full_like(onnx.numpy_helper.to_array(tensor), np.nan)
@@ -506,7 +517,7 @@ def undefined(graph):
 
 
 def of_one_batch(graph):
-    """Outputs of a shape that is written out, as some of MXNet's translations have it."""
+    """An output with a fixed shape, which some of MXNet's translations produce."""
     shape = onnx.helper.make_tensor("shape", onnx.TensorProto.INT64, [4], [1, 4, 5, 5])
     graph.initializer.append(shape)
     (node,) = [node for node in graph.node if node.output[0] == "output0"]
@@ -530,12 +541,12 @@ def two_outputs():
 @pytest.mark.parametrize(
     "change, says",
     [
-        (swapped, r"output0 is wrong in \d+ of 100 values, by up to"),
-        (perturbed, r"output0 is wrong in \d+ of 100 values, by up to"),
-        (undefined, r"output0 is wrong in 100 of 100 values, by up to nan"),
+        (swapped, r"output0 is wrong in \d+ of 100 values: expected .*, received up to"),
+        (perturbed, r"output0 is wrong in \d+ of 100 values: expected .*, received up to"),
+        (undefined, r"output0 is wrong in 100 of 100 values: expected .*, received up to nan"),
         (lost, "lacks output0, output1"),
         (of_one_batch, r"data of shape \(3, 4, 5, 5\), onnxruntime fails.*Reshape"),
-        (in_float64, "onnxruntime refuses the file.*output0.*double"),
+        (in_float64, "onnxruntime rejects the file.*output0.*double"),
     ],
 )
 def test_a_translation_that_computes_something_else(change, says, translated, path, capfd):
@@ -544,7 +555,7 @@ def test_a_translation_that_computes_something_else(change, says, translated, pa
     translated(change)
     with pytest.raises(ValueError, match=f"(?s){says}"):
         export_onnx(net, path, (None, 4, 5, 5))
-    assert "onnxruntime" not in capfd.readouterr().err  # the error says it all
+    assert "onnxruntime" not in capfd.readouterr().err  # only the error reports it
     assert path.read_bytes() == b"an older file"
     assert list(path.parent.iterdir()) == [path]
 
@@ -561,15 +572,21 @@ def test_integers_have_to_be_equal(translated, path):
     net.initialize()
     export_onnx(net, path, (2, 3))
     translated(one_more)
-    with pytest.raises(ValueError, match="output is wrong in 6 of 6 values, by up to 1 "):
+    with pytest.raises(
+        ValueError,
+        match="output is wrong in 6 of 6 values: expected .* at most 0, .*, received up to 1;",
+    ):
         export_onnx(net, path, (2, 3))
 
 
 @pytest.mark.parametrize(
     "change, says",
     [
-        (swapped, r"output0 has the shape \(None, 4, 5, 5\) and should have \(1, 2, 5, 5\)"),
-        (in_float64, "output0 is of float64 and should be of float32"),
+        (
+            swapped,
+            r"output0 has the wrong shape: expected \(1, 2, 5, 5\), received \(None, 4, 5, 5\)",
+        ),
+        (in_float64, "output0 has the wrong dtype: expected float32, received float64"),
         (lost, "lacks output0, output1"),
     ],
 )
@@ -591,7 +608,10 @@ def test_a_batch_that_is_written_out_shows_without_onnxruntime(translated, path,
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     net = two_outputs()
     translated(of_one_batch)
-    says = r"data of shape \(3, 4, 5, 5\), output0 has the shape \(1, 4, 5, 5\) and should have"
+    says = (
+        r"data of shape \(3, 4, 5, 5\), output0 has the wrong shape: "
+        r"expected \(3, 4, 5, 5\), received \(1, 4, 5, 5\)"
+    )
     with pytest.raises(ValueError, match=says):
         export_onnx(net, path, (None, 4, 5, 5))
     export_onnx(net, path, (1, 4, 5, 5))
@@ -604,17 +624,16 @@ def test_the_list_of_outputs_is_compared(change, runtime, path, monkeypatch):
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
     def translate(*arguments):
-        model = _onnx_model.translate(*arguments)
+        model = onnx_model.translate(*arguments)
         outputs = list(model.graph.output)
         change(outputs)
         del model.graph.output[:]
         model.graph.output.extend(outputs)
         return model
 
-    monkeypatch.setattr("mxconv.export.translate", translate)
-    with pytest.raises(
-        ValueError, match=r"outputs are \['output.* should be \['output0', 'output1'\]"
-    ):
+    monkeypatch.setattr("mxconv.files.onnx_export.translate", translate)
+    says = r"the outputs are wrong: expected \['output0', 'output1'\], received \['output"
+    with pytest.raises(ValueError, match=says):
         export_onnx(two_outputs(), path, (1, 4, 5, 5))
     assert not path.exists()
 
@@ -638,7 +657,7 @@ def test_float16_is_compared_with_float32(translated, path):
 
 
 def test_a_conversion_to_float16_has_its_shapes_compared(path):
-    """MXNet can't run it here."""
+    """MXNet can't run them here."""
     net = Net(lambda F, stem, head, scale, x: stem(F.cast(x, "float16")))
     net.initialize()
     net.cast("float16")
@@ -648,7 +667,7 @@ def test_a_conversion_to_float16_has_its_shapes_compared(path):
     np.testing.assert_allclose(run_onnx(path, x)[0], net.stem(x).asnumpy(), atol=0.02)
 
 
-def test_what_onnxruntime_computes_otherwise_is_refused(path):
+def test_what_onnxruntime_computes_differently_is_rejected(path):
     """It counts the padding that `ceil_mode` adds, and MXNet doesn't."""
     compared(nn.AvgPool2D(3, 2, 1, ceil_mode=True, count_include_pad=False), path, (1, 2, 6, 6))
     net = nn.AvgPool2D(3, 2, 1, ceil_mode=True)
@@ -667,7 +686,7 @@ def test_values_that_are_not_finite_may_agree(path):
 
 
 def test_a_difference_of_nothing_but_rounding(path):
-    """Of which MXNet and onnxruntime have different ones."""
+    """MXNet and onnxruntime round differently."""
     net = Net(
         lambda F, stem, head, scale, x: (
             F.sum(stem(x), axis=(1, 2, 3)) - F.sum(F.sum(stem(x), axis=1), axis=(1, 2))
@@ -708,9 +727,10 @@ def test_the_check_leaves_the_network_and_random_numbers(recording, path):
     np.testing.assert_allclose(run_onnx(path, x)[0], net(x).asnumpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18_v1", "mobilenet_v2_0_25"])
 def test_the_model_zoo(name, path):
-    net = convert(getattr(vision, name)(classes=10), "matmul")
+    net = convert(getattr(vision, name)(classes=10), "im2col")
     net.initialize(mx.init.Xavier())
     x = nd.random.normal(shape=(1, 3, 32, 32))
     y = net(x).asnumpy()
@@ -780,7 +800,7 @@ def test_deferred_channels_need_one_call_first(path):
 
 
 def test_channels_that_were_deferred_are_checked(path):
-    """MXNet's variables still say 0 channels, if a layer's graph was traced before it knew them."""
+    """MXNet's variables still have 0 channels if the graph was traced before they were known."""
     net = nn.HybridSequential()
     net.add(MultiChannelConv2D(3, 3), nn.Dense(2))
     net.initialize()
@@ -804,7 +824,7 @@ class OfNoPrefix(nn.HybridBlock):
 def test_a_parameter_named_like_an_input_or_output(name, path):
     net = OfNoPrefix(name)
     net.initialize()
-    with pytest.raises(ValueError, match=f"other names.*received one named '{name}'"):
+    with pytest.raises(ValueError, match=f"with other names.*received one named '{name}'"):
         export_onnx(net, path, (2, 4, 5, 5))
     assert not path.exists()
 
@@ -831,7 +851,7 @@ def summed(F, stem, head, scale, x, y):
             VariableOfItsOwn(),
             [(2, 4, 5, 5)],
             ValueError,
-            "a VariableOfItsOwn with a variable 'mask'",
+            "a VariableOfItsOwn that also has a variable 'mask'",
         ),
         (OfNoShape(), [(2, 4, 5, 5)], ValueError, r"\(2, 4, 5, 5\).*leaves the outputs' shapes"),
         (Net(summed), [(2, 4, 5, 5)], TypeError, "one input .* received a Net that fails"),
@@ -847,7 +867,7 @@ def summed(F, stem, head, scale, x, y):
         (Net(summed), [PAIR, "float32", None], TypeError, "check=None"),
     ],
 )
-def test_what_several_inputs_are_refused_for(net, arguments, error, says, path):
+def test_bad_inputs_of_several_are_rejected(net, arguments, error, says, path):
     net.initialize()
     with pytest.raises(error, match=says):
         export_onnx(net, path, *arguments)
@@ -874,23 +894,24 @@ def test_a_missing_onnx_is_named_with_the_extra_that_has_it(path, monkeypatch):
 
 
 def test_an_onnx_that_mxnet_cannot_use_is_named_too(path, monkeypatch):
-    """onnx 1.19 has no module `mapping` any more."""
+    """Since 1.19, onnx lacks the module `mapping`."""
     monkeypatch.delattr(onnx, "mapping")
     monkeypatch.setitem(sys.modules, "onnx.mapping", None)
     with pytest.raises(ImportError, match=r"1\.13 to 1\.18.*mxconv\[onnx\]"):
         export_onnx(layer_4_to_3(), path, (2, 4, 5, 5))
 
 
+@pytest.mark.slow
 def test_an_onnx_that_came_after_mxnet(path):
-    """As in a notebook, where it is installed after `import mxnet`: MXNet has not seen it."""
+    """In a notebook, onnx may be installed after `import mxnet`, so that MXNet doesn't know it."""
     code = f"""
         import sys
         sys.modules["onnx"] = None
-        import mxconv, mxconv.export
+        import mxconv
         del sys.modules["onnx"]
         layer = mxconv.MultiChannelConv2D(3, 3, in_channels=4)
         layer.initialize()
-        mxconv.export.export_onnx(layer, {str(path)!r}, (2, 4, 5, 5))
+        mxconv.export_onnx(layer, {str(path)!r}, (2, 4, 5, 5))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], stderr=subprocess.PIPE, text=True

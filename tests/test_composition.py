@@ -1,7 +1,9 @@
+"""Merged kernels and layers against the pair they replace, and the definition in float64."""
+
 import oracle
+from helpers import fill, integers, labels
 from mxconv import MultiChannelConv2D, corr2d_multi_in_out
-from mxconv.compose import compose
-from test_layer import fill, integers
+from mxconv.exercises import merge_convolutions
 
 import mxnet as mx
 import numpy as np
@@ -18,11 +20,12 @@ KERNELS = [  # c_i, c_mid, c_o, (k1_h, k1_w), (k2_h, k2_w)
     (4, 2, 3, (1, 1), (3, 2)),
     (2, 2, 2, (2, 2), (5, 3)),
 ]
-EVERY_KERNEL = pytest.mark.parametrize("c_i, c_mid, c_o, k1, k2", KERNELS)
+KERNEL = "c_i, c_mid, c_o, k1, k2"
+EVERY_KERNEL = pytest.mark.parametrize(KERNEL, KERNELS, ids=labels(KERNEL, KERNELS))
 
 
-def of_kernels(first, second, strides=(1, 1)):
-    """The composed kernel by its definition, in float64: a sum over pairs of taps."""
+def merged_by_definition(first, second, strides=(1, 1)):
+    """The merged kernel by its definition, in float64: a sum over pairs of taps."""
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     size = [k1 + s * (k2 - 1) for k1, k2, s in zip(first.shape[2:], second.shape[2:], strides)]
     kernel = np.zeros((second.shape[0], first.shape[1], *size))
@@ -38,10 +41,10 @@ def of_kernels(first, second, strides=(1, 1)):
 def test_kernels_in_a_row_are_one_kernel(c_i, c_mid, c_o, k1, k2, dtype, ctx):
     shapes = (c_mid, c_i) + k1, (c_o, c_mid) + k2
     first, second = (integers(shape, ctx).astype(dtype) for shape in shapes)
-    kernel = compose(first, second)
+    kernel = merge_convolutions(first, second)
     assert kernel.shape == (c_o, c_i, k1[0] + k2[0] - 1, k1[1] + k2[1] - 1)
     assert (kernel.dtype, kernel.context) == (first.dtype, ctx)
-    assert np.array_equal(kernel.asnumpy(), of_kernels(first.asnumpy(), second.asnumpy()))
+    assert np.array_equal(kernel.asnumpy(), merged_by_definition(first.asnumpy(), second.asnumpy()))
     x = integers((c_i, 8, 9), ctx).astype(dtype)
     expected = corr2d_multi_in_out(corr2d_multi_in_out(x, first), second)
     assert np.array_equal(corr2d_multi_in_out(x, kernel).asnumpy(), expected.asnumpy())
@@ -53,20 +56,22 @@ def test_real_kernels_are_within_the_rounding_bound(c_i, c_mid, c_o, k1, k2, dty
     shapes = (c_mid, c_i) + k1, (c_o, c_mid) + k2
     first, second = (nd.random.normal(shape=shape, dtype=dtype) for shape in shapes)
     exact, magnitude = (
-        of_kernels(f(first.asnumpy()), f(second.asnumpy())) for f in (np.array, np.abs)
+        merged_by_definition(f(first.asnumpy()), f(second.asnumpy())) for f in (np.array, np.abs)
     )
     terms = c_mid * min(np.prod(k1), np.prod(k2))
-    oracle.assert_within(compose(first, second), exact, magnitude, dtype, terms=terms + 1)
+    oracle.assert_within(
+        merge_convolutions(first, second), exact, magnitude, dtype, terms=terms + 1
+    )
 
 
 @EVERY_KERNEL
-def test_gradients_go_through_the_composed_kernel(c_i, c_mid, c_o, k1, k2):
+def test_gradients_flow_through_the_merged_kernel(c_i, c_mid, c_o, k1, k2):
     first, second = integers((c_mid, c_i) + k1), integers((c_o, c_mid) + k2)
     x = integers((2, c_i, 7, 8))
     for kernel in (first, second):
         kernel.attach_grad()
     with autograd.record():
-        kernel = compose(first, second)
+        kernel = merge_convolutions(first, second)
         y = nd.Convolution(x, kernel, kernel=kernel.shape[2:], num_filter=c_o, no_bias=True)
     dy = integers(y.shape)
     y.backward(dy)
@@ -79,21 +84,24 @@ def test_gradients_go_through_the_composed_kernel(c_i, c_mid, c_o, k1, k2):
 
 def test_the_order_of_channels_matters_and_that_of_single_ones_does_not():
     a, b = nd.array([[[[1]], [[1]]], [[[0]], [[1]]]]), nd.array([[[[1]], [[0]]], [[[1]], [[1]]]])
-    assert compose(a, b)[:, :, 0, 0].asnumpy().tolist() == [[1, 1], [1, 2]]
-    assert compose(b, a)[:, :, 0, 0].asnumpy().tolist() == [[2, 1], [1, 1]]
+    assert merge_convolutions(a, b)[:, :, 0, 0].asnumpy().tolist() == [[1, 1], [1, 2]]
+    assert merge_convolutions(b, a)[:, :, 0, 0].asnumpy().tolist() == [[2, 1], [1, 1]]
     a, b = integers((1, 1, 2, 3)), integers((1, 1, 4, 2))
-    assert np.array_equal(compose(a, b).asnumpy(), compose(b, a).asnumpy())
+    assert np.array_equal(merge_convolutions(a, b).asnumpy(), merge_convolutions(b, a).asnumpy())
 
 
-def test_it_is_associative():
+def test_merging_is_associative():
     a, b, c = integers((3, 2, 2, 1)), integers((2, 3, 1, 3)), integers((4, 2, 2, 2))
-    left, right = compose(compose(a, b), c), compose(a, compose(b, c))
+    left, right = (
+        merge_convolutions(merge_convolutions(a, b), c),
+        merge_convolutions(a, merge_convolutions(b, c)),
+    )
     assert np.array_equal(left.asnumpy(), right.asnumpy())
 
 
 def test_cross_correlating_the_kernels_is_something_else():
     first, second = nd.array([[[[1, 2]]]]), nd.array([[[[1, 10]]]])
-    assert compose(first, second).asnumpy().ravel().tolist() == [1, 12, 20]
+    assert merge_convolutions(first, second).asnumpy().ravel().tolist() == [1, 12, 20]
     padded = nd.array([[[0, 1, 10, 0]]])
     assert corr2d_multi_in_out(padded, first).asnumpy().ravel().tolist() == [2, 21, 10]
 
@@ -135,7 +143,7 @@ def network(first, second, kinds=("mxconv", "mxconv"), ctx=None, **shared):
 
 
 def pair(*args, **kwargs):
-    """The same with integer parameters, so that equal sums are equal numbers."""
+    """The same with integer parameters, so that equal sums are exactly equal."""
     net = network(*args, **kwargs)
     fill(net)
     return net
@@ -145,7 +153,7 @@ def pair(*args, **kwargs):
 @pytest.mark.parametrize("first, second", LAYERS, ids=str)
 def test_layers_in_a_row_are_one_layer(first, second, mode):
     net = pair(first, second)
-    layer = compose(net[0], net[1])
+    layer = merge_convolutions(net[0], net[1])
     if mode == "hybridized":
         net.hybridize()
         layer.hybridize()
@@ -161,7 +169,7 @@ def test_real_layers_are_within_the_rounding_bound(first, second):
         if layer.bias is not None:
             layer.bias.set_data(nd.random.normal(shape=layer.bias.shape))
     x = nd.random.normal(shape=(2, 4, 13, 14))
-    layer = compose(net[0], net[1])
+    layer = merge_convolutions(net[0], net[1])
 
     def run(f):
         y = f(x.asnumpy())
@@ -184,7 +192,7 @@ def test_real_layers_are_within_the_rounding_bound(first, second):
 def test_layers_of_gluon(first, second, kinds):
     net = pair(first, second, kinds)
     x = integers((2, 4, 13, 14))
-    assert np.array_equal(compose(net[0], net[1])(x).asnumpy(), net(x).asnumpy())
+    assert np.array_equal(merge_convolutions(net[0], net[1])(x).asnumpy(), net(x).asnumpy())
 
 
 @pytest.mark.parametrize(
@@ -200,12 +208,12 @@ def test_layers_of_gluon(first, second, kinds):
 def test_every_kind_of_padding_in_the_first(first):
     net = pair(first, dict(padding="valid"))
     x = integers((2, 4, 9, 8))
-    assert np.array_equal(compose(net[0], net[1])(x).asnumpy(), net(x).asnumpy())
+    assert np.array_equal(merge_convolutions(net[0], net[1])(x).asnumpy(), net(x).asnumpy())
 
 
 def test_nhwc_stays_nhwc():
     net = pair(dict(groups=2, strides=2), dict(groups=3, dilation=2), layout="NHWC")
-    layer = compose(net[0], net[1])
+    layer = merge_convolutions(net[0], net[1])
     x = integers((2, 13, 14, 4))
     assert layer.geometry.layout == "NHWC"
     assert np.array_equal(layer(x).asnumpy(), net(x).asnumpy())
@@ -213,27 +221,29 @@ def test_nhwc_stays_nhwc():
 
 def test_the_size_dilates_the_second_kernel_by_the_strides_of_the_first():
     net = pair(dict(kernel_size=(3, 2), strides=2), dict(kernel_size=(2, 4), strides=3))
-    layer = compose(net[0], net[1])
+    layer = merge_convolutions(net[0], net[1])
     assert layer.geometry.kernel_size == (5, 8)
     assert layer.geometry.strides == (6, 6)
-    expected = of_kernels(net[0].weight.data().asnumpy(), net[1].weight.data().asnumpy(), (2, 2))
+    expected = merged_by_definition(
+        net[0].weight.data().asnumpy(), net[1].weight.data().asnumpy(), (2, 2)
+    )
     assert np.array_equal(layer.weight.data().asnumpy(), expected)
 
 
 def test_the_bias_of_the_first_passes_through_the_sum_of_the_second():
     net = pair({}, {})
-    layer = compose(net[0], net[1])
+    layer = merge_convolutions(net[0], net[1])
     b1, k2, b2 = (p.data().asnumpy() for p in (net[0].bias, net[1].weight, net[1].bias))
     assert np.array_equal(layer.bias.data().asnumpy(), b2 + k2.sum(axis=(2, 3)) @ b1)
     net = pair(dict(use_bias=False), dict(use_bias=False))
-    assert compose(net[0], net[1]).bias is None
+    assert merge_convolutions(net[0], net[1]).bias is None
 
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_float64_stays_float64(groups):
     net = pair(dict(dilation=2, groups=groups), dict(dilation=(2, 3), strides=2))
     net.cast("float64")
-    layer = compose(net[0], net[1])
+    layer = merge_convolutions(net[0], net[1])
     x = integers((2, 4, 13, 14)).astype("float64")
     assert layer.weight.dtype == np.float64
     assert np.array_equal(layer(x).asnumpy(), net(x).asnumpy())
@@ -243,7 +253,7 @@ def test_replicas_stay_on_their_contexts():
     contexts = [mx.cpu(0), mx.cpu(1)]
     net = pair({}, {}, ctx=contexts)
     net[1].collect_params().reset_ctx(contexts[::-1])
-    layer = compose(net[0], net[1])
+    layer = merge_convolutions(net[0], net[1])
     assert layer.weight.list_ctx() == contexts
     for x in gluon.utils.split_and_load(integers((2, 4, 9, 9)), contexts):
         assert np.array_equal(layer(x).asnumpy(), net(x).asnumpy())
@@ -260,7 +270,7 @@ def test_numpy_mode():
         net = network(*arguments)
         for parameter, value in zip(net.collect_params().values(), parameters):
             parameter.set_data(value.as_np_ndarray())
-        y = compose(net[0], net[1])(x.as_np_ndarray())
+        y = merge_convolutions(net[0], net[1])(x.as_np_ndarray())
         assert np.array_equal(y.asnumpy(), expected)
     finally:
         mx.npx.reset_np()
@@ -271,8 +281,8 @@ def test_layers_are_left_alone_and_the_new_one_trains():
     before = {name: p.data().copy() for name, p in net.collect_params().items()}
     x = integers((2, 4, 9, 9))
     with autograd.record():
-        y = compose(net[0], net[1])(x)
-    layer = compose(net[0], net[1])
+        y = merge_convolutions(net[0], net[1])(x)
+    layer = merge_convolutions(net[0], net[1])
     with autograd.record():
         y = layer(x)
     y.backward()
@@ -282,13 +292,13 @@ def test_layers_are_left_alone_and_the_new_one_trains():
         assert np.array_equal(p.data().asnumpy(), before[name].asnumpy())
 
 
-def test_composing_draws_no_random_numbers():
+def test_merging_draws_no_random_numbers():
     net = pair({}, {})
     drawn = []
-    for composing in (False, True):
+    for merging in (False, True):
         mx.random.seed(3)
-        if composing:
-            compose(net[0], net[1])
+        if merging:
+            merge_convolutions(net[0], net[1])
         drawn.append(nd.random.normal(shape=4).asnumpy())
     assert np.array_equal(*drawn)
 
@@ -304,11 +314,11 @@ def initialized(*args, **kwargs):
     return layer
 
 
-def layers(first={}, second={}, change=None, **shared):
-    """Makes two layers, and changes the second."""
+def layers(first=None, second=None, change=None, **shared):
+    """A function that makes two layers and changes the second."""
 
     def make():
-        net = network(first, second, **shared)
+        net = network(first or {}, second or {}, **shared)
         if change is not None:
             change(net[1])
         return tuple(net)
@@ -316,7 +326,7 @@ def layers(first={}, second={}, change=None, **shared):
     return make
 
 
-REFUSALS = {  # makes first and second, error, its words
+REJECTED = {  # makes first and second, error, its words
     "padding in the second": (
         layers({}, dict(padding=(0, 1))),
         ValueError,
@@ -330,17 +340,17 @@ REFUSALS = {  # makes first and second, error, its words
     "a nonlinearity between": (
         layers(dict(activation="relu")),
         ValueError,
-        "nonlinearity between.*activation='relu'",
+        "nonlinearity between.*without an activation, received first with activation='relu'",
     ),
     "channels of layers": (
         layers({}, dict(in_channels=5)),
         ValueError,
-        "channels between them, received 6 for first and 5 for second",
+        "input channels in second as .* in first, received 5 for second and 6 for first",
     ),
     "channels of kernels": (
         lambda: (nd.ones((2, 1, 3, 3)), nd.ones((1, 3, 3, 3))),
         ValueError,
-        "channels between them, received 2 for first and 3 for second",
+        "input channels in second as .* in first, received 3 for second and 2 for first",
     ),
     "layouts": (
         layers(dict(layout="NHWC")),
@@ -350,12 +360,12 @@ REFUSALS = {  # makes first and second, error, its words
     "uninitialized": (
         lambda: (MultiChannelConv2D(2, 1, in_channels=2), initialized(2, 1, in_channels=2)),
         ValueError,
-        "first isn't initialized, received MultiChannelConv2D.*: call its initialize",
+        "first isn't initialized: .*, received MultiChannelConv2D.*; call its initialize",
     ),
     "deferred": (
         lambda: (initialized(2, 1, in_channels=2), initialized(2, 1)),
         ValueError,
-        "second waits for its input channels, received Conv2D.*: give in_channels",
+        "second doesn't know its input channels yet: .*, received Conv2D.*; give in_channels",
     ),
     "dtypes of layers": (
         layers(change=lambda second: second.cast("float64")),
@@ -415,18 +425,18 @@ REFUSALS = {  # makes first and second, error, its words
 }
 
 
-@pytest.mark.parametrize("make, error, says", REFUSALS.values(), ids=REFUSALS)
-def test_refusals(make, error, says):
+@pytest.mark.parametrize("make, error, says", REJECTED.values(), ids=REJECTED)
+def test_what_cannot_be_merged_is_rejected(make, error, says):
     first, second = make()
     with pytest.raises(error, match=says):
-        compose(first, second)
+        merge_convolutions(first, second)
     nd.waitall()
 
 
 def test_padding_in_the_second_differs_at_the_border_only():
-    """Why it is refused: with all padding in the first, only the inside is right."""
+    """Why it is rejected: with all padding in the first, only the inside is right."""
     net = pair(dict(kernel_size=3, use_bias=False), dict(kernel_size=3, use_bias=False))
-    kernel = compose(net[0], net[1]).weight.data().asnumpy()
+    kernel = merge_convolutions(net[0], net[1]).weight.data().asnumpy()
     x = integers((1, 4, 8, 8))
     padded_between = np.pad(net[0](x).asnumpy(), [(0, 0), (0, 0), (1, 1), (1, 1)])
     expected = oracle.convolve(padded_between, net[1].weight.data().asnumpy())
