@@ -173,6 +173,7 @@ mxnet.test_utils.assert_almost_equal(mxnet.nd.ones((2, 2)) + 1, numpy.full((2, 2
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_script_is_silent_where_all_is_well():
     done = run(SCRIPT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,5 +1,5 @@
 import oracle
-from helpers import integers
+from helpers import integers, slow_but
 from mxconv import corr2d_multi_in_out
 from mxconv.exercises import expand_kernel, factor_kernel_1d, merge_convolutions
 
@@ -70,7 +70,10 @@ def drawn(random, kind):
     )
 
 
-@pytest.mark.parametrize("kind", ["normal", "integer", "square", "powers"])
+KINDS = ["normal", "integer", "square", "powers"]
+
+
+@pytest.mark.parametrize("kind", slow_but(KINDS, "normal", "square"))
 @pytest.mark.parametrize("dtype, terms", [("float32", 4), ("float64", 2000)])
 def test_products_are_factored(dtype, terms, kind):
     """Even if rounding has turned a double real root of the product into a pair of conjugates.
