@@ -213,7 +213,7 @@ def _arguments():
     add("--n", nargs="+", type=int, default=(1, 16), help="images in a batch (1 and 16)")
     add("--seconds", type=float, default=0.3, help="per figure, at least (%(default)s)")
     add("--torch", metavar="PYTHON", help="a Python with torch installed, to compare with PyTorch")
-    add("--docs", action="store_true", help="update docs/benchmarks.md, the plot, and README.md")
+    add("--docs", action="store_true", help="update docs/benchmarks.md and the plot")
     return parser.parse_args()
 
 

@@ -11,7 +11,6 @@ from timing import MODES
 
 ROOT = Path(__file__).resolve().parent.parent
 COLORS = dict(zip(MODES, ("#1f6fb4", "#e0842c", "#3a8f4f")))
-HEADLINE = ("filters", "heads", "odd channels", "stems", "MobileNet-v2")  # groups, in README.md
 TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
 MEANING = """\
@@ -105,12 +104,6 @@ class Report:
         titles = ("convolutions", "rows", "not 'native'", *MODES, *self._torch_titles())
         return _markdown(titles, [self._means(name, rows) for name, rows in groups.items()])
 
-    def headline(self):
-        """A few lines of the summary, without PyTorch, for the README."""
-        groups = [*((name, self._group(name)) for name in HEADLINE), ("all", self.rows)]
-        lines = [(name, *self._ratios(rows)) for name, rows in groups if rows]
-        return _markdown(("convolutions", *MODES), lines)
-
     def _group(self, name):
         return [row for row in self.rows if row["group"] == name]
 
@@ -127,7 +120,7 @@ class Report:
         return [f"torch, {mode}" for mode in (self.rows[0]["torch"] if self.rows else ())]
 
     def write(self):
-        """Write docs/benchmarks.md and its plot, and put the headline into README.md."""
+        """Write docs/benchmarks.md and its plot."""
         self.plot(ROOT / "docs" / "figures" / "benchmarks.png")
         page = (
             "# Benchmarks against nn.Conv2D, convolution by convolution",
@@ -139,7 +132,6 @@ class Report:
             self.convolutions(),
         )
         (ROOT / "docs" / "benchmarks.md").write_text("\n\n".join(page) + "\n", encoding="utf-8")
-        put_between_markers(ROOT / "README.md", "benchmarks", self.headline())
 
     def plot(self, path):
         """Draw the ratio of every convolution, group by group."""
