@@ -99,21 +99,17 @@ class Report:
 
     def summary(self):
         """A line for each group: geometric means and, in parentheses, minima of its rows."""
-        groups = {row["group"]: self._group(row["group"]) for row in self.rows}
+        groups = {row["group"]: [] for row in self.rows}
+        for row in self.rows:
+            groups[row["group"]].append(row)
         groups["all"] = self.rows
         titles = ("convolutions", "rows", "not 'native'", *MODES, *self._torch_titles())
         return _markdown(titles, [self._means(name, rows) for name, rows in groups.items()])
 
-    def _group(self, name):
-        return [row for row in self.rows if row["group"] == name]
-
-    def _ratios(self, rows):
-        columns = [[row[mode][0] for row in rows] for mode in MODES]
-        return [_mean_and_minimum(values) for values in columns]
-
     def _means(self, name, rows):
-        torch = [[row["torch"][mode] for row in rows] for mode in rows[0]["torch"]]
-        means = [*self._ratios(rows), *map(_mean_and_minimum, torch)]
+        columns = [[row[mode][0] for row in rows] for mode in MODES]
+        columns += [[row["torch"][mode] for row in rows] for mode in rows[0]["torch"]]
+        means = [f"{geometric_mean(values):.2f} ({min(values):.2f})" for values in columns]
         return (name, len(rows), sum(row["algorithm"] != "native" for row in rows), *means)
 
     def _torch_titles(self):
@@ -165,10 +161,6 @@ def put_between_markers(path, name, text):
     if times != 1:
         raise ValueError(f"expected one <!-- {name} --> in {path}, found {times}")
     path.write_text(content, encoding="utf-8")
-
-
-def _mean_and_minimum(values):
-    return f"{geometric_mean(values):.2f} ({min(values):.2f})"
 
 
 def _with_spread(ratio, spread):
