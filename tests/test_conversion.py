@@ -5,6 +5,7 @@ from functools import partial
 from helpers import EVERY, EVERY_MODE, MODES, SLOW, hybridize, integers, run, slow_but
 from mxconv import MultiChannelConv2D
 from mxconv.networks.conversion import convert, revert
+from mxconv.networks.tracing import force_native
 from mxconv.selection.choose import set_algorithm
 
 import mxnet as mx
@@ -543,3 +544,13 @@ def test_convert_with_an_unknown_algorithm_changes_nothing():
     with pytest.raises(ValueError, match="algorithm='fast'"):
         convert(net, "fast")
     assert len(layers(net)) == 3
+
+
+def test_native_may_be_forced_while_it_is_forced():
+    """As by a hook that counts the cost of a layer while its network is traced."""
+    layer = MultiChannelConv2D(2, 1, algorithm="im2col")
+    with force_native(layer):
+        with force_native(layer):
+            assert layer.chosen_algorithm == "native"
+        assert layer.chosen_algorithm == "native"
+    assert layer.chosen_algorithm == "im2col"

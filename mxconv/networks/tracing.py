@@ -13,14 +13,14 @@ from .traversal import mxconv_layers
 @contextmanager
 def force_native(net: Block) -> Iterator[None]:
     """Run and trace every layer as MXNet's operator instead of its algorithm's steps."""
-    layers = mxconv_layers(net)
+    before = {layer: layer.native_only for layer in mxconv_layers(net)}  # it may be nested
     try:
-        for layer in layers:
+        for layer in before:
             layer.native_only = True
         yield
     finally:
-        for layer in layers:
-            del layer.native_only
+        for layer, native_only in before.items():
+            layer.native_only = native_only
 
 
 def trace_symbol(net: Block, call: Callable[..., Any], shapes: Sequence[Any]) -> Any:
