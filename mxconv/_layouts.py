@@ -6,9 +6,9 @@ operator to operator. Two of its operators fail on them:
 - After a concatenation of channels, the gradient that a convolution returns has to be cut again.
   oneDNN can't cut within a block: it raises "could not construct a sub-memory" or, before the first
   whole block, divides by zero and crashes the process. `nn.Conv2D` fails likewise.
-- A grouped convolution converts its weight in place, to a layout with an axis for the groups.
-  Whatever then changes the order of the axes fails: "could not create a primitive descriptor for a
-  reorder primitive".
+- In inference, a convolution converts its weight in place, to blocks of output channels and, if it
+  has groups, to a layout with an axis for these. Whatever then changes the order of the axes fails:
+  it divides by zero, or "could not create a primitive descriptor for a reorder primitive".
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Tuple
 from mxnet import MXNetError, autograd, nd, sym
 
 from . import _gluon
+from .geometry import ConvGeometry
 
 BLOCK_SIZES = (16, 8)  # in channels; a number of channels that neither divides is stored plainly
 MAX_STEPS = 200  # operators to look at one by one before a whole graph is read instead
@@ -37,6 +38,12 @@ def plain(x: Any) -> Any:
     Arithmetic wouldn't do: inside a graph it may happen in place and keep the layout.
     """
     return x.slice_axis(axis=0, begin=0, end=None)
+
+
+def plain_weight(weight: Any, geometry: ConvGeometry) -> Any:
+    """Return a weight whose axes can be rearranged, a copy if oneDNN may keep it in blocks."""
+    in_blocks = geometry.groups > 1 or block_size(geometry.channels) > 1
+    return plain(weight) if in_blocks else weight
 
 
 def block_size(channels: int) -> int:

@@ -30,6 +30,11 @@ GEOMETRIES = [  # channels, kernel, strides, padding, dilation, groups, in_chann
     ConvGeometry(2, (3, 2), 1, (2, 1), (1, 3), in_channels=4),
     ConvGeometry(9, (3, 2), (1, 2), (0, 1), 1, 9, in_channels=9),
     ConvGeometry(20, 2, 1, 1, (2, 1), 20, in_channels=20),
+    # Two and three input channels, with all that a folded input can meet.
+    ConvGeometry(1, 5, padding=2, in_channels=3),
+    ConvGeometry(3, (3, 4), 1, (1, 5), in_channels=2),
+    ConvGeometry(4, (2, 3), 1, (2, 1), (2, 3), in_channels=3),
+    ConvGeometry(1, 3, 2, (1, 0), in_channels=3),
 ]
 
 SMALL = [  # few elements, and as many arguments other than the defaults as the algorithms support

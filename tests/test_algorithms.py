@@ -3,10 +3,10 @@ from functools import partial
 import helpers
 import oracle
 from geometries import is_depthwise_only, small, supported
-from mxconv import ConvGeometry, corr2d_multi_in_out
+from mxconv import ConvGeometry, _cpuinfo, corr2d_multi_in_out
 from mxconv.algorithms import ALGORITHMS, resolve
 from mxconv.algorithms.definition import MAX_TRACED_TAPS
-from mxconv.algorithms.ops import dilate
+from mxconv.algorithms.ops import dilate, one_hot_kernels
 
 import mxnet as mx
 import numpy as np
@@ -112,6 +112,33 @@ def test_a_dilated_kernel_has_zeros_between_its_taps():
     assert np.array_equal(dilate(nd, kernel, (2, 3)).asnumpy(), expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("ctx", [mx.cpu(0), mx.cpu(1)], ids=str)
+def test_kernels_have_a_single_one_and_the_dtype_and_device_of_what_they_meet(ctx, dtype):
+    x = nd.arange(48, ctx=ctx, dtype=dtype).reshape((1, 2, 4, 6))
+    blocks = dict(kernel=(2, 3), stride=(2, 3), num_filter=12, no_bias=True)
+    kernels = one_hot_kernels(nd, x, (2, 2, 3))
+    assert kernels.dtype == x.dtype and kernels.context == ctx
+    assert np.array_equal(kernels.asnumpy(), np.eye(12).reshape((12, 2, 2, 3)))
+    variable = sym.var("x")
+    traced = sym.Convolution(variable, one_hot_kernels(sym, variable, (2, 2, 3)), **blocks)
+    y = sym.load_json(traced.tojson()).eval(ctx, x=x)[0]
+    assert y.dtype == x.dtype and y.context == ctx
+    rearranged = x.asnumpy().reshape((2, 2, 2, 2, 3)).transpose((0, 2, 4, 1, 3))
+    assert np.array_equal(y.asnumpy(), rearranged.reshape((1, 12, 2, 2)))
+
+
+@EVERY
+def test_a_graph_may_be_cast_and_moved(name):
+    g = small(name)
+    inputs = sym.var("x"), sym.var("weight"), sym.var("bias")
+    graph = sym.load_json(ALGORITHMS[name].run(sym, *inputs, g).tojson())
+    operands = [a.astype("float64").as_in_context(mx.cpu(1)) for a in data(g, integers)]
+    y = graph.eval(mx.cpu(1), **dict(zip(("x", "weight", "bias"), operands)))[0]
+    expected = oracle.convolve(*(a.asnumpy() for a in operands), **arguments_of_oracle(g))
+    assert y.dtype == np.float64 and y.context == mx.cpu(1) and equal(name, y, expected)
+
+
 def test_auto_is_native_until_the_rule_has_chosen():
     assert resolve("auto", ConvGeometry(3, 2, in_channels=2)) == "native"
 
@@ -152,13 +179,14 @@ def test_a_gradient_that_is_added_to_is_added_to():
     assert equal("fft", x.grad, 2 * expected)
 
 
+@pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize(
     "name, spreads",
     [("train_layout", False), ("pad_channels", False), ("kn2row", False), ("fft", True)],
 )
-def test_where_inf_and_nan_spread(name, spreads, value):
-    g = ConvGeometry(1, 3, padding=1, in_channels=1)
+def test_where_inf_and_nan_spread(name, spreads, value, dilation):
+    g = ConvGeometry(1, 3, 1, dilation, dilation, in_channels=1)
     x = nd.ones((2, 1, 16, 16))
     x[0, 0, 8, 8] = value
     y = ALGORITHMS[name].run(nd, x, nd.ones(g.weight_shape), None, g).asnumpy()
@@ -172,7 +200,7 @@ def test_where_inf_and_nan_spread(name, spreads, value):
 @pytest.mark.parametrize(
     "name, g, says",
     [
-        ("pad_channels", ConvGeometry(16, 3, in_channels=3), "multiple of 16"),
+        ("pad_channels", ConvGeometry(16, 3, in_channels=3), "multiple of (8|16)"),
         ("pad_channels", ConvGeometry(4, 3, groups=2, in_channels=4), "groups"),
         ("pad_channels", ConvGeometry(9, 3, groups=9, in_channels=9), "groups"),
         ("split_channels", ConvGeometry(9, 3, in_channels=9), "other than one per channel"),
@@ -191,10 +219,28 @@ def test_what_an_algorithm_does_not_support_is_refused(name, g, says):
         resolve(name, g)
 
 
-def test_inf_spreads_to_its_tile_and_no_further():
+@pytest.mark.parametrize("avx512, channels", [(True, 16), (False, 8)])
+def test_channels_are_padded_as_the_kernels_of_the_cpu_want_them(avx512, channels, monkeypatch):
+    monkeypatch.setattr(_cpuinfo, "has_avx512", lambda: avx512)
+    inner, unsupported = ALGORITHMS["pad_channels"].inner, ALGORITHMS["pad_channels"].unsupported
+    assert inner(ConvGeometry(5, 3, in_channels=8)).channels == channels
+    assert inner(ConvGeometry(5, 3, in_channels=7)).channels == 8
+    assert (unsupported(ConvGeometry(8, 3, in_channels=8)) is None) == avx512
+    assert unsupported(ConvGeometry(16, 3, in_channels=8)).endswith(
+        f"multiple of {channels} already"
+    )
+    g = ConvGeometry(5, 3, padding=1, in_channels=8)
+    x, weight, bias = data(g, integers)
+    y = ALGORITHMS["pad_channels"].run(nd, x, weight, bias, g)
+    expected = oracle.convolve(*(a.asnumpy() for a in (x, weight, bias)), **arguments_of_oracle(g))
+    assert equal("pad_channels", y, expected)
+
+
+@pytest.mark.parametrize("c_i", [1, 3, 4])
+def test_inf_spreads_to_its_tile_and_no_further(c_i):
     """Zeros of the larger kernel meet it there, and 0 times Inf is NaN; 'native' has none."""
-    g = ConvGeometry(1, 3, padding=1, in_channels=1)
-    x, weight = nd.ones((1, 1, 16, 16)), nd.ones(g.weight_shape)
+    g = ConvGeometry(1, 3, padding=1, in_channels=c_i)
+    x, weight = nd.ones((1, c_i, 16, 16)), nd.ones(g.weight_shape)
     x[0, 0, 8, 8] = np.inf
     native, tiled = (
         ALGORITHMS[name].run(nd, x, weight, None, g)[0, 0].asnumpy()
@@ -204,5 +250,5 @@ def test_inf_spreads_to_its_tile_and_no_further():
     wrong = ~np.isclose(native, tiled, equal_nan=True)
     assert np.isnan(tiled[wrong]).all()
     rows, cols = np.nonzero(wrong)
-    for places in (rows, cols):  # tiles of 4 x 4, whose windows reach one row and column further
+    for places in (rows, cols):  # tiles of 4 x 4 or less, whose windows reach a little further
         assert 8 - 4 <= places.min() and places.max() <= 8 + 4

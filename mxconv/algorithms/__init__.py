@@ -70,9 +70,8 @@ def unsupported(name: str, geometry: ConvGeometry) -> Optional[str]:
 def resolve(name: str, geometry: ConvGeometry) -> str:
     """Return the algorithm that runs for a requested name and a normalized geometry.
 
-    'auto' is 'native' until a rule has chosen. So is any name while the input channels are unknown:
-    a hybridized network is traced before its layers know them, and 'native' is the one whose shapes
-    MXNet can infer.
+    'auto' is 'native' until a rule has chosen. So is any name while the input channels are unknown,
+    as they can be in a graph: 'native' is the one whose shapes MXNet can infer.
 
     Raises
     ------

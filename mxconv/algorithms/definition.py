@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List
 from mxnet import sym
 
 from .. import reference
-from .._layouts import plain
+from .._layouts import plain_weight
 from ..geometry import ConvGeometry
 from .ops import add_bias, dilate, pad, strided_slice, unstack
 from .record import Algorithm, Shape
@@ -37,7 +37,7 @@ def definition(F: Any, x: Any, weight: Any, bias: Any, geometry: ConvGeometry) -
         _refuse_huge_graph(geometry)
     g = geometry.groups
     planes = unstack(F, pad(F, x, geometry.pads), geometry.in_channels, axis=1)
-    kernel = plain(weight) if g > 1 else weight
+    kernel = plain_weight(weight, geometry)
     taps = _taps(F, dilate(F, kernel, geometry.dilation), geometry)
     c_i, c_o = geometry.in_channels // g, geometry.channels // g
     corr2d_multi_in_out = chapter_over(F)

@@ -16,15 +16,16 @@ Afterward the channels are rearranged into rows and columns: depth to space. Man
 zeros, here 28 of 64, and it is faster all the same.
 
 **Blocks of the input become input channels.** A single input channel leaves a fast kernel just as
-little to do. So blocks of it, as large as the window's step, become input channels: space to depth.
-The kernels are folded in the same way, and the window then moves by one block at a time.
+little to do, and without AVX-512 so do two or three. So blocks of them, as large as the window's
+step, become input channels: space to depth. The kernels are folded in the same way, and the window
+then moves by one block at a time.
 
 The stored weight is unchanged; it is expanded inside the graph, so gradients reach it. Elements of
 the input also meet the zeros of the kernels. So Inf and NaN spread, as NaN, to the outputs of the
 tiles around them.
 
-Comments give rearrangements in the notation of einops, with b for the batch, c for c_o, and sh, sw
-for the size of a tile.
+Comments give rearrangements in the notation of einops, with b for the batch, c for c_o, sh, sw for
+the size of a tile and fh, fw for that of a block.
 
 References
 ----------
@@ -33,14 +34,18 @@ Convolutional Neural Network" (2016), arXiv:1609.05158: depth to space after a c
 """
 
 from dataclasses import replace
+from math import prod
 from typing import Any, Optional, Tuple
 
+from .. import _cpuinfo
+from .._layouts import plain_weight
 from ..geometry import ConvGeometry
 from .native import native
-from .ops import add_bias, dilate, one_hot_kernels, output_like, pad, strided_slice
+from .ops import dilate, one_hot_kernels, output_like, pad, strided_slice
 from .record import Algorithm, Shape, Size
 
 MAX_CHANNELS = 8  # output channels; with more, tiles have nothing to gain
+MAX_FOLDED_CHANNELS = 3  # input channels; beyond that, folding often loses
 
 Pair = Tuple[int, int]  # (height, width)
 
@@ -52,16 +57,20 @@ def unsupported(geometry: ConvGeometry) -> Optional[str]:
 
 def depth_to_space(F: Any, x: Any, weight: Any, bias: Any, geometry: ConvGeometry) -> Any:
     """Convolve by tiles of neighboring outputs; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
-    planes, kernels, folds = x, _kernels(F, weight, geometry), _folds_input(geometry)
+    S_h, S_w = tile_size(geometry)
+    kernels = _kernels(F, plain_weight(weight, geometry), geometry)
+    planes, folds = x, _folds_input(geometry)
     if folds:
-        blocks = one_hot_kernels(F, weight, _block_size(geometry))
+        blocks = one_hot_kernels(F, weight, (geometry.in_channels, *_block_size(geometry)))
         planes = _space_to_depth(F, pad(F, x, _block_pads(geometry)), blocks, geometry)
         kernels = _space_to_depth(F, kernels, blocks, geometry)
-    y = _depth_to_space(native(F, planes, kernels, None, inner(geometry)), geometry)
+    # The operator sums the bias's gradient several times as fast as `add_bias` would afterward.
+    bias = None if bias is None else F.repeat(bias, repeats=S_h * S_w)
+    y = _depth_to_space(native(F, planes, kernels, bias, inner(geometry)), geometry)
     if not folds:  # drop the unwanted outputs above and to the left, see `inner`
-        y = strided_slice(F, y, (1, 1), begin=[S - 1 for S in tile_size(geometry)])
+        y = strided_slice(F, y, (1, 1), begin=(S_h - 1, S_w - 1))
     # The last tile may reach beyond the output.
-    return add_bias(F, F.slice_like(y, output_like(F, x, geometry), axes=(2, 3)), bias)
+    return F.slice_like(y, output_like(F, x, geometry), axes=(2, 3))
 
 
 def inner(geometry: ConvGeometry) -> ConvGeometry:
@@ -88,9 +97,9 @@ def inner(geometry: ConvGeometry) -> ConvGeometry:
 
 
 def tile_size(geometry: ConvGeometry) -> Pair:
-    """Return (S_h, S_w), the outputs in a tile, so that c_o S_h S_w suits 16 lanes."""
-    if _folds_input(geometry):
-        return (4, 4)  # with stride 1, a block of the input has 16 elements, too
+    """Return (S_h, S_w), the outputs in a tile, so that c_o S_h S_w suits 8 or 16 lanes."""
+    if _folds_input(geometry):  # with stride 1, a block of the input is as large as a tile
+        return (4, 4) if geometry.in_channels == 1 else (4, 2)
     return {1: (4, 4), 2: (2, 4), 3: (4, 4)}.get(geometry.channels, (2, 2))
 
 
@@ -117,15 +126,18 @@ def _window_slack(geometry: ConvGeometry) -> Pair:
 
 
 def _kernels(F: Any, weight: Any, geometry: ConvGeometry) -> Any:
-    """Return the kernel at each of its places in a tile's window: (c_o S_h S_w, c_i, r_h, r_w)."""
-    rows, cols = (
-        [(s * i, slack - s * i) for i in range(S)]
-        for S, s, slack in zip(tile_size(geometry), geometry.strides, _window_slack(geometry))
-    )
-    kernels = dilate(F, weight, geometry.dilation)
-    kernels = F.concat(*(pad(F, kernels, ((0, 0), col)) for col in cols), dim=1)  # c (sw ci) ...
-    kernels = F.concat(*(pad(F, kernels, (row, (0, 0))) for row in rows), dim=1)  # c (sh sw ci) ...
-    return kernels.reshape((-1, geometry.in_channels, 0, 0))  # (c sh sw) ci ...
+    """Return the kernel at each of its places in a tile's window: (c_o S_h S_w, c_i, r_h, r_w).
+
+    With enough zeros around the kernel, the window at each place is a slice.
+    """
+    tile, window, slack = tile_size(geometry), _window_size(geometry), _window_slack(geometry)
+    kernels = pad(F, dilate(F, weight, geometry.dilation), [(zeros, zeros) for zeros in slack])
+    for axis in (-1, -2):  # c ci ... -> c sw ci ... -> c sh sw ci ...
+        zeros, S, s, r = (pair[axis] for pair in (slack, tile, geometry.strides, window))
+        begins = range(zeros, zeros - S * s, -s)
+        places = [kernels.slice_axis(axis=axis, begin=b, end=b + r) for b in begins]
+        kernels = F.stack(*places, axis=1)
+    return kernels.reshape((-1, geometry.in_channels, *window))  # (c sh sw) ci ...
 
 
 def _depth_to_space(y: Any, geometry: ConvGeometry) -> Any:
@@ -147,8 +159,15 @@ def _depth_to_space(y: Any, geometry: ConvGeometry) -> Any:
 
 
 def _folds_input(geometry: ConvGeometry) -> bool:
-    """Return whether blocks of the input become channels."""
-    return geometry.in_channels == 1
+    """Return whether blocks of the input become channels.
+
+    With two or three input channels, blocks gain on CPUs without AVX-512 only.
+    """
+    if geometry.in_channels == 1:
+        return True
+    if geometry.strides != (1, 1) or _cpuinfo.has_avx512():
+        return False
+    return geometry.channels > 1 and geometry.in_channels <= MAX_FOLDED_CHANNELS
 
 
 def _block_size(geometry: ConvGeometry) -> Pair:
@@ -169,7 +188,7 @@ def _folded(tiled: ConvGeometry) -> ConvGeometry:
     (f_h, f_w), (r_h, r_w) = tiled.strides, tiled.kernel_size
     return replace(
         tiled,
-        in_channels=f_h * f_w,
+        in_channels=tiled.in_channels * f_h * f_w,
         kernel_size=(r_h // f_h, r_w // f_w),
         strides=(1, 1),
         padding=(0, 0),
@@ -177,13 +196,14 @@ def _folded(tiled: ConvGeometry) -> ConvGeometry:
 
 
 def _space_to_depth(F: Any, x: Any, blocks: Any, geometry: ConvGeometry) -> Any:
-    """Rearrange whole blocks into channels, 'b 1 (h fh) (w fw) -> b (fh fw) h w'.
+    """Rearrange whole blocks into channels, 'b ci (h fh) (w fw) -> b (ci fh fw) h w'.
 
     A convolution with one-hot kernels does it. Unlike `F.space_to_depth`, it takes blocks that
     aren't square, and drops incomplete ones at the end.
     """
-    f_h, f_w = size = _block_size(geometry)
-    return F.Convolution(x, blocks, kernel=size, stride=size, num_filter=f_h * f_w, no_bias=True)
+    size = _block_size(geometry)
+    channels = geometry.in_channels * prod(size)
+    return F.Convolution(x, blocks, kernel=size, stride=size, num_filter=channels, no_bias=True)
 
 
 # Sizes, for counting memory

@@ -13,7 +13,7 @@ Processing", Tenth International Workshop on Frontiers in Handwriting Recognitio
 from math import prod
 from typing import Any, Dict
 
-from .._layouts import plain
+from .._layouts import plain_weight
 from ..geometry import ConvGeometry
 from .ops import add_bias, output_like, pad, strided_slice
 from .record import Algorithm, Shape
@@ -36,7 +36,7 @@ def im2col(F: Any, x: Any, weight: Any, bias: Any, geometry: ConvGeometry) -> An
         )
     # (n, c_i k_h k_w, o_h o_w) -> (groups, c_i k_h k_w / groups, n o_h o_w)
     columns = columns.transpose((1, 0, 2)).reshape((-4, g, -1, -3))
-    rows = (plain(weight) if g > 1 else weight).reshape((g, geometry.channels // g, -1))
+    rows = plain_weight(weight, geometry).reshape((g, geometry.channels // g, -1))
     y = F.batch_dot(rows, columns).reshape((geometry.channels, -1))
     # (c_o, n o_h o_w) -> (c_o, n, o_h, o_w); a Symbol has these sizes only in another Symbol
     pixels = read.slice_axis(axis=1, begin=0, end=1).reshape((-3, 0, 0))

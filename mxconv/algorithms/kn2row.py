@@ -13,11 +13,13 @@ Multiplication" (2017), arXiv:1704.04428.
 """
 
 from dataclasses import replace
+from math import prod
 from typing import Any, Optional
 
+from .._layouts import plain_weight
 from ..geometry import ConvGeometry
 from .native import native
-from .ops import dilate, one_hot_kernels
+from .ops import add_bias, one_hot_kernels
 from .record import Algorithm, Shape
 
 MAX_TAPS_PER_INPUT = 8  # of all outputs together; more cost more time and memory than they save
@@ -30,7 +32,7 @@ def unsupported(geometry: ConvGeometry) -> Optional[str]:
         return "strides other than 1"
     if any(p >= w for (p, _), w in zip(geometry.pads, geometry.dilated_kernel_size)):
         return f"padding as large as the dilated kernel, {geometry.dilated_kernel_size}"
-    if k_h * k_w % 8 == 0:  # backward of MXNet's `Deconvolution` with fewer than 8 groups fails
+    if k_h * k_w % 8 == 0:  # MXNet's backward of `Deconvolution` can fail on these
         return "kernels with a multiple of 8 taps"
     return None
 
@@ -45,21 +47,21 @@ def inner(geometry: ConvGeometry) -> ConvGeometry:
 def kn2row(F: Any, x: Any, weight: Any, bias: Any, geometry: ConvGeometry) -> Any:
     """Convolve by a 1x1 convolution; x (n, c_i, h, w) gives (n, c_o, o_h, o_w)."""
     # (c_o, c_i, k_h, k_w) -> (c_o k_h k_w, c_i, 1, 1)
+    weight = plain_weight(weight, geometry)
     pointwise = weight.reshape((0, 0, -1)).transpose((0, 2, 1)).reshape((-3, 0, 1, 1))
     y = native(F, x, pointwise, None, inner(geometry))
     # The product of a pixel with tap (i, j) belongs to the output i rows above and j columns left.
-    last_first = one_hot_kernels(F, weight, geometry.kernel_size).flip(axis=0)
-    shifts = F.tile(dilate(F, last_first, geometry.dilation), reps=(geometry.channels, 1, 1, 1))
-    return F.Deconvolution(
-        y,
+    shifts = one_hot_kernels(F, weight, (1, *geometry.kernel_size)).flip(axis=0)
+    y = F.Deconvolution(
+        y.reshape((-1, prod(geometry.kernel_size), 0, 0)),  # each output's taps on their own
         shifts,
-        bias,
-        kernel=geometry.dilated_kernel_size,
+        kernel=geometry.kernel_size,
+        dilate=geometry.dilation,
         pad=tuple(w - 1 - p for w, (p, _) in zip(geometry.dilated_kernel_size, geometry.pads)),
-        num_filter=geometry.channels,
-        num_group=geometry.channels,
-        no_bias=bias is None,
+        num_filter=1,
+        no_bias=True,
     )
+    return add_bias(F, y.reshape((-1, geometry.channels, 0, 0)), bias)
 
 
 def _worth_timing(geometry: ConvGeometry, input_shape: Shape, dtype: Any) -> bool:

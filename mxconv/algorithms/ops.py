@@ -4,7 +4,10 @@ F is `mx.nd` or `mx.sym` throughout. A Symbol has no shape, so sizes come from r
 another Symbol.
 """
 
+from math import prod
 from typing import Any, List, Optional, Sequence, Tuple
+
+from mxnet import nd
 
 from ..geometry import ConvGeometry
 
@@ -59,16 +62,17 @@ def strided_slice(
 
 
 def output_like(F: Any, x: Any, geometry: ConvGeometry) -> Any:
-    """Return an array (n, 1, o_h, o_w) that lends its shape to operators such as `slice_like`.
+    """Return an array (n, ..., o_h, o_w) that lends its shape to operators such as `slice_like`.
 
-    It holds the elements of channel 0 under the kernel's first tap. Its gradient is blocked before
-    the padding: in MXNet 1.9.1 a `BlockGrad` behind other operators can crash the eager backward
-    pass.
+    It is x if the output is as large. Otherwise it holds the elements of channel 0 under the
+    kernel's first tap. Its gradient is blocked before the padding: in MXNet 1.9.1 a `BlockGrad`
+    behind other operators can crash the eager backward pass.
     """
-    plane = pad(F, F.BlockGrad(x).slice_axis(axis=1, begin=0, end=1), geometry.pads)
-    return strided_slice(
-        F, plane, geometry.strides, end=[1 - w or None for w in geometry.dilated_kernel_size]
-    )
+    x, window = F.BlockGrad(x), geometry.dilated_kernel_size
+    if geometry.strides == (1, 1) and all(sum(p) == w - 1 for p, w in zip(geometry.pads, window)):
+        return x
+    plane = pad(F, x.slice_axis(axis=1, begin=0, end=1), geometry.pads)
+    return strided_slice(F, plane, geometry.strides, end=[1 - w or None for w in window])
 
 
 def unstack(F: Any, x: Any, parts: int, axis: int = 0, squeeze: bool = True) -> List[Any]:
@@ -85,14 +89,20 @@ def concat(F: Any, arrays: Sequence[Any], axis: int) -> Any:
     return F.concat(*(array.expand_dims(0) for array in arrays), dim=axis + 1).reshape((-3, -2))
 
 
-def one_hot_kernels(F: Any, like: Any, size: Sequence[int]) -> Any:
-    """Return kernels (h w, 1, h, w) with a single 1 each, in row-major order, for a `size` (h, w).
+def one_hot_kernels(F: Any, like: Any, shape: Sequence[int]) -> Any:
+    """Return all kernels of a shape (c, h, w) with a single 1 each, in row-major order.
 
-    They have the dtype and the device of `like`, and no gradient.
+    Their shape is (c h w, c, h, w). They have no gradient, and the dtype and the device of `like`,
+    a kernel. A graph takes the dtype from it, operator by operator, so that it may be cast: MXNet
+    can't infer the dtype of a constant from its reader in loops, nor when AMP converts the graph.
     """
-    h, w = size
-    one = F.ones_like(F.BlockGrad(like).reshape((-1,)).slice_axis(axis=0, begin=0, end=1))
-    return F.diag(F.broadcast_axis(one, axis=0, size=h * w)).reshape((-1, 1, h, w))
+    count = prod(shape)
+    if F is nd:
+        matrix = nd.eye(count, ctx=like.context).astype(like.dtype, copy=False)
+    else:
+        one = F.ones_like(F.slice(like, begin=(0, 0, 0, 0), end=(1, 1, 1, 1))).reshape((-1,))
+        matrix = F.diag(F.broadcast_axis(one, axis=0, size=count))
+    return matrix.reshape((-1, *shape))
 
 
 def add_bias(F: Any, y: Any, bias: Any) -> Any:

@@ -17,6 +17,7 @@ SC18 (2018), arXiv:1808.05567, on blocks of channels as wide as a register.
 from dataclasses import replace
 from typing import Any, Optional
 
+from .. import _cpuinfo
 from ..geometry import ConvGeometry
 from .native import native
 from .ops import concat
@@ -29,13 +30,22 @@ def unsupported(geometry: ConvGeometry) -> Optional[str]:
     """Return why the channels of a geometry can't or needn't be padded, in words, or None."""
     if geometry.groups != 1:
         return "groups"
-    return None if geometry.channels % LANES else f"channels that are a multiple of {LANES} already"
+    lanes = _lanes()
+    return None if geometry.channels % lanes else f"channels that are a multiple of {lanes} already"
+
+
+def _lanes() -> int:
+    """Return the number that oneDNN's fastest kernels here want the output channels to divide by.
+
+    Without AVX-512 these compute 8 channels side by side, and more zero channels only cost time.
+    """
+    return LANES if _cpuinfo.has_avx512() else HALF_LANES
 
 
 def inner(geometry: ConvGeometry) -> ConvGeometry:
     """Return the geometry with the numbers of channels rounded up."""
     c_o, c_i = geometry.channels, geometry.in_channels
-    lanes = HALF_LANES if c_i % HALF_LANES else LANES
+    lanes = HALF_LANES if c_i % HALF_LANES else _lanes()
     return replace(geometry, channels=c_o + -c_o % lanes, in_channels=c_i + -c_i % HALF_LANES)
 
 
