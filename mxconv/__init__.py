@@ -4,7 +4,7 @@
   `corr2d_multi_in_out_1x1`.
 - The layer: `MultiChannelConv2D`, and `ConvGeometry` for its shapes.
 - Networks: `convert`, `revert`, `set_geometry`, `count_cost`.
-- Algorithms: `choose_algorithms`, `set_algorithm`, `load_choices`.
+- Algorithms: `choose_algorithms`, `set_algorithm`, `load_choices`, `use_native`.
 - Files: `save_parameters`, `load_parameters`, `export_onnx`.
 - Namespaces, loaded when they are first used: `exercises` (the chapter's six, answered), `draw`
   (figures and a page), `algorithms`, `selection`, `cpu`, `dtypes`.
@@ -33,6 +33,7 @@ from .reference import (
     corr2d_multi_in_out_1x1,
 )
 from .selection.choose import choose_algorithms, load_choices, set_algorithm
+from .selection.switch import use_native
 
 __version__ = "0.1.0"
 
@@ -67,4 +68,5 @@ __all__ = [
     "save_parameters",
     "set_algorithm",
     "set_geometry",
+    "use_native",
 ]

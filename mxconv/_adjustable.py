@@ -11,24 +11,42 @@ from mxnet import Context
 from mxnet.gluon import HybridBlock, Parameter, nn
 
 from . import _gluon, _graphs
-from .algorithms import checked
+from .algorithms import ALGORITHMS, checked
 from .geometry import OP_ATTR_NAMES, ConvGeometry, Padding, Pads, Pair, Size
-from .selection import apply
-from .selection.rules import predict
+from .selection import apply, switch
+from .selection.rules import may_gain, obstacle, predict, rule_name, verdict
 
 # The operator's arguments that can change while the weight stays.
 RESHAPED = tuple(OP_ATTR_NAMES[name] for name in ("strides", "padding", "dilation"))
 
 # The attributes that an nn.Conv2D doesn't have: those always set, and those set when needed.
 OWN = ("_geometry", "_algorithm", "_known_arguments", "_holders")
-CACHES = ("_last_checked", "_auto_choice", "_after_concat", "native_only")
+FOUND_IN_CALLS = ("_last_checked", "_recorded_like", "_chosen_in", "_after_concat")
+CACHES = (*FOUND_IN_CALLS, "_auto_choice", "native_only")
 
 
 class AutoChoice(NamedTuple):
-    """What 'auto' runs, and the dtype and the kind of device that it was chosen for."""
+    """What 'auto' runs, and why.
+
+    Attributes
+    ----------
+    algorithm, in_training : str
+        What runs now, and what runs from the first recorded call on.
+    chosen_for : None or tuple
+        The dtype, the kind of device, and the rule, which a pickle may have from another CPU.
+    obstacle : None or str
+        Why no rule could choose, in a few words.
+    """
 
     algorithm: str = "native"
-    chosen_for: Optional[Tuple[Any, str]] = None
+    in_training: str = "native"
+    chosen_for: Optional[Tuple[Any, str, str]] = None
+    obstacle: Optional[str] = "no input yet"
+
+    @property
+    def waits_for_training(self) -> bool:
+        """Whether the first recorded call changes what runs."""
+        return self.algorithm != self.in_training
 
 
 class AdjustableConv2D(nn.Conv2D):
@@ -38,9 +56,13 @@ class AdjustableConv2D(nn.Conv2D):
     """
 
     # What a call found out, so that the next one needn't.
-    _last_checked: Tuple[Any, Tuple[Any, ...]] = (None, ())  # the weight's arrays; x's properties
+    # The weight's arrays; x's properties and context.
+    _last_checked: Tuple[Any, Tuple[int, ...], Any] = (None, (), None)
+    _recorded_like: Any = None  # `_last_checked` as it was when an input needed nothing more
     _auto_choice = AutoChoice()
-    _after_concat: Tuple[Any, bool] = (None, False)  # the last recorded x's shape; if x is copied
+    _chosen_in: Any = None  # the trace in which 'auto' chose last
+    # The last recorded x's properties and the algorithm; whether x is copied.
+    _after_concat: Tuple[Any, bool] = ((None, None), False)
 
     native_only = False  # while being traced for a file or a count, as MXNet's operator
 
@@ -52,6 +74,8 @@ class AdjustableConv2D(nn.Conv2D):
 
     def release(self) -> None:
         """Turn back into an `nn.Conv2D`, which must be able to compute the same; see `adopt`."""
+        switch.unregister(self)
+        apply.forget(self)
         for name in set(vars(self)).intersection((*OWN, *CACHES)):
             del self.__dict__[name]
         self.__class__ = nn.Conv2D
@@ -62,6 +86,7 @@ class AdjustableConv2D(nn.Conv2D):
         self._algorithm = algorithm
         self._known_arguments = dict(_gluon.operator_arguments(self))  # to notice edits of them
         self._holders: MutableMapping[HybridBlock, _graphs.Call] = WeakKeyDictionary()
+        switch.register(self)
 
     @property
     def algorithm(self) -> str:
@@ -77,13 +102,27 @@ class AdjustableConv2D(nn.Conv2D):
         """The algorithm that runs: the one asked for or, for 'auto', the one the rule has chosen.
 
         The rule (`mxconv.selection.rules`) needs the input's size. So it chooses at the layer's
-        first call with an array, and again when the dtype or the kind of device changes. Until
-        then, 'native' runs. Layers inside a hybridized network see no arrays: call the network
-        once before `hybridize()`, or call `mxconv.choose_algorithms(net, input_shape)` at any time.
+        first call, or when a hybridized network that contains it is called for the first time, and
+        again when the dtype or the kind of device changes. Until then, 'native' runs. The first
+        recorded call chooses once more, for training. To choose for another size, call
+        `mxconv.choose_algorithms(net, input_shape)`.
         """
         if self.native_only:
             return "native"
-        return self._auto_choice.algorithm if self._algorithm == "auto" else self._algorithm
+        if self._algorithm != "auto":
+            return self._algorithm
+        return "native" if switch.is_on() else self._auto_choice.algorithm
+
+    @property
+    def chosen_because(self) -> str:
+        """Why `chosen_algorithm` is what it is, in a few words."""
+        if self.native_only:
+            return "traced as MXNet's operator"
+        if self._algorithm != "auto":
+            return "requested"
+        if switch.is_on():
+            return "switched off by use_native or MXCONV_NATIVE"
+        return self._auto_choice.obstacle or verdict(self._auto_choice.algorithm)
 
     @property
     def geometry(self) -> ConvGeometry:
@@ -95,6 +134,13 @@ class AdjustableConv2D(nn.Conv2D):
             if c_i:
                 self._geometry = self._geometry.with_in_channels(c_i)
         return self._geometry
+
+    def geometry_for(self, input_shape: Tuple[int, ...]) -> ConvGeometry:
+        """Return the layer's geometry, with the input's channels if it doesn't know them yet."""
+        geometry = self.geometry
+        if geometry.in_channels:
+            return geometry
+        return geometry.with_in_channels(input_shape[geometry.layout.index("C")])
 
     @property
     def strides(self) -> Pair:
@@ -138,17 +184,28 @@ class AdjustableConv2D(nn.Conv2D):
         checked(self._algorithm, geometry)
         return geometry
 
-    def choose_algorithm(self, input_shape: Tuple[int, ...], dtype: Any, context: Context) -> bool:
+    def choose_algorithm(
+        self,
+        input_shape: Optional[Tuple[int, ...]],
+        dtype: Any,
+        context: Context,
+        training: bool = False,
+        in_graph: bool = False,
+    ) -> bool:
         """Let the rule choose if the layer has 'auto'.
 
         This leaves graphs as they are; `mxconv.choose_algorithms` also traces them again.
 
         Parameters
         ----------
-        input_shape : tuple of int
-            Shape of the layer's input, including the batch.
+        input_shape : None or tuple of int
+            Shape of the layer's input, including the batch. If it isn't known, 'native' runs.
         dtype : dtype
         context : Context
+        training : bool
+            Whether to choose for training at once, not only from the first recorded call on.
+        in_graph : bool
+            Whether the layer is part of the graph of a network.
 
         Returns
         -------
@@ -157,17 +214,54 @@ class AdjustableConv2D(nn.Conv2D):
         """
         if self._algorithm != "auto":
             return False
-        before = self._auto_choice.algorithm
-        name = self.predict_algorithm(input_shape, dtype, context)
-        self._auto_choice = AutoChoice(name, (dtype, context.device_type))
-        return name != before
+        before = self.chosen_algorithm
+        key, reason = (dtype, context.device_type, rule_name()), obstacle(dtype, context)
+        if input_shape:
+            for_inference, for_training = (
+                self.predict_algorithm(input_shape, dtype, context, mode, in_graph)
+                for mode in (False, True)
+            )
+            name = for_training if training else for_inference
+            self._auto_choice = AutoChoice(name, for_training, key, reason)
+        elif reason or not may_gain(self.geometry.normalized, dtype, context):
+            self._auto_choice = AutoChoice("native", "native", key, reason)
+        else:
+            self._auto_choice = AutoChoice(obstacle="input shape unknown")
+        return self.chosen_algorithm != before
 
-    def predict_algorithm(self, input_shape: Tuple[int, ...], dtype: Any, context: Context) -> str:
+    def has_chosen(self, dtype: Any, context: Context, in_graph: bool = False) -> bool:
+        """Return whether what 'auto' chose last holds for a dtype and a device."""
+        choice = self._auto_choice
+        if in_graph and ALGORITHMS[choice.algorithm].eager_inference_only:
+            return False
+        return choice.chosen_for == (dtype, context.device_type, rule_name())
+
+    def predict_algorithm(
+        self,
+        input_shape: Tuple[int, ...],
+        dtype: Any,
+        context: Context,
+        training: bool = False,
+        in_graph: bool = False,
+    ) -> str:
         """Return what `choose_algorithm` would make the layer run; nothing is set."""
         if self._algorithm != "auto":
             return self._algorithm
-        geometry = self.geometry
-        return predict(geometry.normalized, geometry.normalized_shape(input_shape), dtype, context)
+        geometry = self.geometry_for(input_shape)
+        shape = geometry.normalized_shape(input_shape)
+        return predict(geometry.normalized, shape, dtype, context, training, in_graph)
+
+    @property
+    def waits_for_training(self) -> bool:
+        """Whether the first recorded call changes what runs."""
+        return self._algorithm == "auto" and self._auto_choice.waits_for_training
+
+    def choose_for_training(self) -> bool:
+        """Run what was chosen for training from now on; return whether the algorithm changes."""
+        before = self.chosen_algorithm
+        choice = self._auto_choice
+        self._auto_choice = choice._replace(algorithm=choice.in_training)
+        return self.chosen_algorithm != before
 
     # For `selection.apply`, which traces graphs again after a change.
 
@@ -175,6 +269,10 @@ class AdjustableConv2D(nn.Conv2D):
     def holders(self) -> Mapping[HybridBlock, _graphs.Call]:
         """The blocks whose graphs contain the layer, each with the call it was traced for."""
         return self._holders
+
+    def algorithm_changed(self) -> None:
+        """Find out anew what recording requires."""
+        self._recorded_like = None
 
     def ask_for(self, algorithm: str) -> None:
         """Set the algorithm, which has been checked."""

@@ -17,6 +17,7 @@ PROC_CPUINFO = Path("/proc/cpuinfo")
 MAX_ISA = "DNNL_MAX_CPU_ISA"
 # Its values that exclude AVX-512; Xeon Phi's two lack parts of it. oneDNN ignores other spellings.
 WITHOUT_AVX512 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_MIC", "AVX512_MIC_4OPS")
+WITHOUT_AVX2 = ("SSE41", "AVX")
 AVX512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"}  # what oneDNN calls avx512_core
 
 
@@ -36,6 +37,29 @@ def has_avx512() -> bool:
     DNNL_MAX_CPU_ISA counts as it is set at the first call; oneDNN reads it at its first operator.
     """
     return AVX512 <= flags() and os.environ.get(MAX_ISA) not in WITHOUT_AVX512
+
+
+def has_avx2() -> bool:
+    """Return whether oneDNN uses AVX2 here, or AVX-512."""
+    return "avx2" in flags() and os.environ.get(MAX_ISA) not in WITHOUT_AVX2
+
+
+def threads() -> int:
+    """Return the number of threads that MXNet computes an operator with.
+
+    It is OMP_NUM_THREADS or, without it, half of the cores that the process may use.
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    return max(1, cores() // 2)
+
+
+def cores() -> int:
+    """Return the number of cores that the process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def model() -> str:

@@ -6,7 +6,18 @@ While one of them is being traced, however, it is on the call stack.
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Mapping, Tuple
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+)
 
 from mxnet import Context, nd, np
 from mxnet.gluon import Block, HybridBlock
@@ -49,12 +60,22 @@ def being_traced() -> Iterator[Tuple[HybridBlock, Call]]:
         yield names["self"], Call(arguments, is_np_array(), is_np_shape())
 
 
-def input_shapes() -> Dict[str, Tuple[int, ...]]:
-    """Return the shapes of the inputs of the block being traced, by the names of its Symbols."""
+def block_being_traced() -> Optional[HybridBlock]:
+    """Return the block that is being traced, the innermost one if there are several, or None."""
+    return next((names["self"] for names in _gluon.traces()), None)
+
+
+def current_trace() -> Any:
+    """Return an object that is the same throughout a trace of a block, or None."""
+    return next((names["symbol_inputs"] for names in _gluon.traces()), None)
+
+
+def inputs() -> Dict[str, nd.NDArray]:
+    """Return the inputs of the block being traced, by the names of its Symbols."""
     for names in _gluon.traces():
         arrays = [argument for argument in names["flatten_args"] if argument is not None]
         return {
-            symbol.name: array.shape
+            symbol.name: array
             for symbol, array in zip(names["symbol_inputs"], arrays)
             if isinstance(array, nd.NDArray)
         }

@@ -3,16 +3,17 @@
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 from weakref import WeakKeyDictionary
 
-from mxnet import Context, autograd, cpu, current_context, nd, np, sym
+from mxnet import Context, MXNetError, autograd, cpu, current_context, nd, np, sym
 from mxnet.gluon import ParameterDict, nn
 from mxnet.util import is_np_array
 
 from . import _checks, _gluon, _graphs, _layer_checks, _layouts, dtypes
-from ._adjustable import AdjustableConv2D, in_channels_of
+from ._adjustable import FOUND_IN_CALLS, AdjustableConv2D, AutoChoice, in_channels_of
 from .algorithms import ALGORITHMS, checked, resolve
 from .algorithms.ops import pad
 from .geometry import ConvGeometry, Padding, Size
-from .selection import apply
+from .selection import apply, switch
+from .selection.rules import may_gain
 
 ARRAY_TYPES = (nd.NDArray, np.ndarray)
 PARAMS_TYPES = (type(None), ParameterDict)
@@ -85,8 +86,8 @@ class MultiChannelConv2D(AdjustableConv2D):
     Notes
     -----
     `strides`, `padding`, `dilation` and `algorithm` can be set on an existing layer; graphs of
-    blocks above it are then traced again. A layer that doesn't know its input channels when a
-    hybridized network is traced runs as 'native' in that graph.
+    blocks above it are then traced again. A layer whose input has no known shape while a hybridized
+    network is traced, such as the state of a loop, runs as 'native' in that graph.
 
     References
     ----------
@@ -172,8 +173,8 @@ class MultiChannelConv2D(AdjustableConv2D):
         x, context = self._prepare(x)
         numpy = is_np_array() or isinstance(x, np.ndarray)
         x = x.as_nd_ndarray()
-        if autograd.is_recording() and self._gradient_in_blocks() and self._recorded_cut(x):
-            x = _layouts.plain(x)
+        if autograd.is_recording() and self._recorded_like is not self._last_checked:
+            x = self._recorded(x)
         y = self._run(x, context)
         if self.weight.dtype == dtypes.BFLOAT16 and not autograd.is_training():
             y = y + 0  # in the plain layout: `astype` fails on the one that oneDNN leaves
@@ -195,14 +196,14 @@ class MultiChannelConv2D(AdjustableConv2D):
     def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
         """Convolve arrays (F is `mx.nd`) or trace Symbols (F is `mx.sym`)."""
         geometry = self.geometry
+        x, weight = x.as_nd_ndarray(), weight.as_nd_ndarray()
+        bias = None if bias is None else bias.as_nd_ndarray()
+        if F is sym:
+            x, geometry = self._traced(x, weight)
         normalized = geometry.normalized
         algorithm = ALGORITHMS[resolve(self.chosen_algorithm, normalized)]
         if self.weight.dtype == dtypes.BFLOAT16:
             _layer_checks.bfloat16(geometry, self.chosen_algorithm, self.contexts())
-        x, weight = x.as_nd_ndarray(), weight.as_nd_ndarray()
-        bias = None if bias is None else bias.as_nd_ndarray()
-        if F is sym:
-            x = self._traced(x, weight)
         if geometry.layout == "NHWC":
             x, weight = x.transpose((0, 3, 1, 2)), weight.transpose((0, 3, 1, 2))
         if geometry.needs_explicit_padding:
@@ -214,29 +215,90 @@ class MultiChannelConv2D(AdjustableConv2D):
             y = y.as_np_ndarray()
         return y if self.act is None else self.act(y)
 
-    def _traced(self, x: sym.Symbol, weight: sym.Symbol) -> sym.Symbol:
-        """Note which blocks are being traced; return x, or a copy if its gradient may be cut."""
-        self._holders.update(_graphs.being_traced())
-        if self.geometry.in_channels:  # Gluon may have made the Symbol before they were known
-            _gluon.set_symbol_shape(weight, self.weight.shape)
-        may_be_cut = not self.native_only and self._gradient_in_blocks()
-        copied = may_be_cut and _layouts.traced_after_concat(x, _graphs.input_shapes())
-        return _layouts.plain(x) if copied else x
+    def _traced(self, x: sym.Symbol, weight: sym.Symbol) -> Tuple[sym.Symbol, ConvGeometry]:
+        """Note which blocks are being traced, and let 'auto' choose for what they get.
+
+        Returns
+        -------
+        Symbol
+            x, or a copy of it if its gradient may be cut.
+        ConvGeometry
+            The layer's, with the input channels if the trace knows them.
+        """
+        holders, inputs = dict(_graphs.being_traced()), _graphs.inputs()
+        geometry = self.geometry if self.native_only else self._choose_in_trace(x, inputs)
+        self._holders.update(holders)
+        apply.wait_for_training(self, holders)
+        # Gluon keeps the Symbol, which may be older than what is known of its shape, or be from a
+        # call that failed.
+        shape = geometry.weight_shape if geometry.in_channels else self.weight.shape
+        _gluon.set_symbol_shape(weight, shape)
+        may_be_cut = not self.native_only and self._gradient_in_blocks(geometry)
+        shapes = {name: array.shape for name, array in inputs.items()}
+        copied = may_be_cut and _layouts.traced_after_concat(x, shapes)
+        return (_layouts.plain(x) if copied else x), geometry
+
+    def _choose_in_trace(self, x: sym.Symbol, inputs: Mapping[str, nd.NDArray]) -> ConvGeometry:
+        """Let 'auto' choose for the inputs of the block being traced, by their Symbols' names.
+
+        Return the geometry, with the input channels if they are known by now. The shape of x is
+        inferred only where something depends on it, since that takes long in a deep network.
+        """
+        dtype = dtypes.as_dtype(self.weight.dtype)
+        context = next((array.context for array in inputs.values()), self.contexts()[0])
+        in_graph = _graphs.block_being_traced() is not self
+        trace = _graphs.current_trace()
+        has_chosen = self.has_chosen(dtype, context, in_graph)
+        if not self.geometry.in_channels and trace is not self._chosen_in:
+            has_chosen = False  # it was in a call that failed
+        has_to_choose = self._algorithm == "auto" and not has_chosen
+        if has_to_choose:
+            needs_shape = may_gain(self.geometry.normalized, dtype, context)
+        else:
+            needs_shape = not self.geometry.in_channels and self.chosen_algorithm != "native"
+        shape = _inferred_shape(x, inputs) if needs_shape else None
+        if shape:
+            self.geometry_for(shape).output_shape(shape)  # raises what doesn't fit
+        if has_to_choose:
+            training = autograd.is_recording()
+            x_is = dict(input_shape=shape, dtype=dtype, context=context)
+            apply.choose({self: dict(x_is, training=training, in_graph=in_graph)})
+            self._chosen_in = trace
+        elif autograd.is_recording() and self.waits_for_training:
+            apply.choose_for_training([self])
+        if not shape or self.chosen_algorithm == "native":  # whose graph is that of nn.Conv2D
+            return self.geometry
+        return self.geometry_for(shape)
+
+    def _recorded(self, x: nd.NDArray) -> nd.NDArray:
+        """Return x, or a copy if its gradient may be cut, after doing what recording requires.
+
+        Later inputs like x are recorded at once, unless they have to be copied.
+        """
+        checked = self._last_checked
+        if self.waits_for_training:
+            apply.choose_for_training([self])
+        if self._recorded_cut(x):
+            return _layouts.plain(x)
+        self._recorded_like = checked
+        return x
 
     def _recorded_cut(self, x: nd.NDArray) -> bool:
         """Return whether a concatenation may cut the gradient of x, which is being recorded.
 
-        Finding out is slow, so it happens once per shape: what precedes a layer rarely changes.
-        Once the answer was yes, it stays.
+        Finding out is slow, so it happens once per shape, and once per algorithm: what precedes a
+        layer rarely changes. Once the answer was yes, it stays for that algorithm.
         """
-        shape, cut = self._after_concat
-        if shape != x.shape and not cut:
-            self._after_concat = x.shape, _layouts.recorded_after_concat(x)
-        return self._after_concat[1]
+        asked, cut = self._after_concat
+        now = (self._last_checked[1], self.chosen_algorithm)
+        if asked != now and not (cut and asked[1] == now[1]):
+            in_blocks = self._gradient_in_blocks(self.geometry)
+            cut = in_blocks and _layouts.recorded_after_concat(x)
+            self._after_concat = now, cut
+        return cut
 
-    def _gradient_in_blocks(self) -> bool:
+    def _gradient_in_blocks(self, geometry: ConvGeometry) -> bool:
         """Return whether oneDNN may keep the channels of x's gradient in blocks."""
-        geometry = self.geometry
         if geometry.layout != "NCHW" or geometry.needs_explicit_padding:
             return False
         plain = ALGORITHMS[self.chosen_algorithm].plain_gradient
@@ -252,8 +314,7 @@ class MultiChannelConv2D(AdjustableConv2D):
 
     def infer_shape(self, x: Any) -> None:
         """Take the number of input channels from x, and finish deferred initialization."""
-        c_i = x.shape[self._geometry.layout.index("C")]
-        self.weight.shape = self.geometry.with_in_channels(c_i).weight_shape
+        self.weight.shape = self.geometry_for(x.shape).weight_shape
         for parameter in self.params.values():
             _gluon.finish_deferred_init(parameter)
 
@@ -276,12 +337,12 @@ class MultiChannelConv2D(AdjustableConv2D):
                 "x has the wrong type: expected an mxnet.nd.NDArray, an mxnet.np.ndarray or a "
                 f"Symbol, received {type(x).__module__}.{type(x).__name__}"
             )
-        properties = (x.shape, x.dtype, x.context)
-        arrays, last = self._last_checked
+        properties = _gluon.properties_of(x)
+        arrays, last, context = self._last_checked
         if properties == last and arrays is _gluon.arrays_of(self.weight):
             if _gluon.operator_arguments(self) == self._known_arguments:
-                return x, properties[2]
-        shape, dtype, context = properties
+                return x, context
+        shape, dtype, context = x.shape, x.dtype, x.context
         if context.device_type == "cpu_shared":  # from the worker processes of a DataLoader
             return self._prepare(x.as_in_context(cpu(context.device_id)))
         with apply.GRAPH_LOCK:
@@ -289,21 +350,23 @@ class MultiChannelConv2D(AdjustableConv2D):
             if _gluon.has_deferred_parameters(self):
                 self.infer_shape(x)
             if not self.native_only:
-                if self._auto_choice.chosen_for != (dtype, context.device_type):
-                    if self.choose_algorithm(shape, dtype, context):
+                if not self.has_chosen(dtype, context):
+                    if self.choose_algorithm(shape, dtype, context, autograd.is_recording()):
                         _graphs.drop_graphs([self])
-                self._last_checked = (_gluon.arrays_of(self.weight), properties)
+                    apply.wait_for_training(self, self.holders)
+                self._last_checked = (_gluon.arrays_of(self.weight), properties, context)
         return x, context
 
     def __getstate__(self) -> Dict[str, Any]:
         """Return all but the graph, which can't be copied, and what depends on the network."""
         state = _gluon.state_without_graph(self)
-        for name in ("_holders", "_last_checked", "_after_concat"):
+        for name in ("_holders", *FOUND_IN_CALLS):
             state.pop(name, None)
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         _gluon.restore_state(self, {**state, "_holders": WeakKeyDictionary()})
+        switch.register(self)
 
     def __repr__(self) -> str:
         text = super().__repr__()[:-1]
@@ -311,10 +374,23 @@ class MultiChannelConv2D(AdjustableConv2D):
             text += f", padding_mode={self._geometry.padding_mode}"
         if self._geometry.layout != "NCHW":
             text += f", layout={self._geometry.layout}"
-        if self.chosen_algorithm != "native" or self._algorithm != "auto":
+        if self._algorithm != "auto":
             text += f", algorithm={self.chosen_algorithm}"
-            text += " (auto)" * (self._algorithm == "auto")
+        elif self._auto_choice != AutoChoice():
+            text += f", algorithm={self.chosen_algorithm} (auto: {self.chosen_because})"
         return text + ")"
+
+
+def _inferred_shape(x: sym.Symbol, inputs: Mapping[str, nd.NDArray]) -> Optional[Tuple[int, ...]]:
+    """Return the shape of a Symbol that depends on these inputs, or None if that isn't enough."""
+    known = {name: inputs[name].shape for name in x.list_inputs() if name in inputs}
+    try:
+        _, shapes, _ = x.infer_shape_partial(**known)
+    except MXNetError:  # shapes that don't fit, which the call itself will report
+        return None
+    shape: Tuple[int, ...] = shapes[0]
+    unknown = not shape or len(shape) != 4 or min(shape) <= 0
+    return None if unknown else shape
 
 
 def geometry_of(layer: nn.Conv2D) -> ConvGeometry:

@@ -166,3 +166,34 @@ def test_the_usual_uses_say_nothing_on_standard_error(cap, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0 and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "given, cores, expected",
+    [
+        (None, 1, 1),
+        (None, 2, 1),
+        (None, 16, 8),
+        ("", 8, 4),
+        ("3", 2, 3),
+        ("4,2", 8, 4),
+        ("x", 8, 4),
+    ],
+)
+def test_the_threads_of_an_operator(given, cores, expected, monkeypatch):
+    monkeypatch.setattr(_cpuinfo, "cores", lambda: cores)
+    if given is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert _cpuinfo.threads() == expected
+
+
+@pytest.mark.parametrize("cap, expected", [("", True), ("AVX2", True), ("AVX", False)])
+def test_has_avx2(cap, expected, fresh, tmp_path):
+    path = tmp_path / "cpuinfo"
+    path.write_text(LINUX)
+    fresh.setattr(sys, "platform", "linux")
+    fresh.setattr(_cpuinfo, "PROC_CPUINFO", path)
+    fresh.setenv("DNNL_MAX_CPU_ISA", cap)
+    assert _cpuinfo.has_avx2() is expected

@@ -51,7 +51,7 @@ def test_the_layer_equals_nn_conv2d(name, mode, arguments, size, ctx):
     [
         ("pad_channels", dict(channels=12, kernel_size=3, padding=1, activation="relu"), (6, 7)),
         ("pad_channels", dict(channels=9, kernel_size=3, dilation=2, in_channels=8), (6, 7)),
-        ("pad_channels", dict(channels=24, kernel_size=3, strides=2, use_bias=False), (6, 7)),
+        ("pad_channels", dict(channels=20, kernel_size=3, strides=2, use_bias=False), (6, 7)),
         (
             "split_channels",
             dict(channels=9, kernel_size=3, groups=9, strides=2, in_channels=9),

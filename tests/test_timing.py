@@ -245,7 +245,7 @@ def test_a_slow_candidate_is_dropped_by_its_first_calls(training, monkeypatch):
     layer = MultiChannelConv2D(12, 3, padding=1, in_channels=24)
     layer.initialize()
     x = nd.random.normal(shape=(2, 24, 96, 96))  # long enough that an interruption counts little
-    calls = counted("pad_channels", monkeypatch, times=30)
+    calls = counted("pad_channels", monkeypatch, times=100)
     for name, algorithm in algorithms.ALGORITHMS.items():  # the times are real: another could win
         if name != "pad_channels":
             monkeypatch.setitem(algorithms.ALGORITHMS, name, algorithm._replace(worth_timing=never))
@@ -288,9 +288,9 @@ FOURIER = dict(channels=1, kernel_size=15, padding=7, in_channels=1)
             {"pad_channels", "depth_to_space"},
         ),
         (dict(FOURIER, channels=20, in_channels=20), 20, {"pad_channels", "fft"}),
-        (dict(FOURIER, channels=200, in_channels=200), 20, {"pad_channels"}),
+        (dict(FOURIER, channels=204, in_channels=204), 20, {"pad_channels"}),
         (
-            dict(FOURIER, channels=8, in_channels=2048, dilation=2, padding=14),
+            dict(FOURIER, channels=12, in_channels=2048, dilation=2, padding=14),
             8,
             {"pad_channels", "kn2row"},
         ),
@@ -593,7 +593,7 @@ def test_the_rule_still_decides_after_an_error():
     arrays_by_running(layer, [layer], (x,))
     assert layer.chosen_algorithm == "native"
     layer(x)
-    assert layer.chosen_algorithm == ("kn2row" if has_avx512() else "native")
+    assert layer.chosen_algorithm == ("kn2row" if rules.rule_here() else "native")
 
 
 class Several(HybridBlock):
@@ -695,7 +695,7 @@ def test_what_is_refused(tmp_path):
 def test_the_table(winner, monkeypatch):
     """Measured choices, some of them rejected, and predicted ones: printed as the file has them."""
     monkeypatch.setattr(choose, "machine", lambda: "a CPU with AVX-512")
-    monkeypatch.setattr(rules, "RULES", ((lambda: True, avx512.predict),))
+    monkeypatch.setattr(rules, "RULES", (avx512.RULE._replace(is_here=lambda: True),))
     net, x = build()
     winner("depth_to_space")
     trained = measured(net, x, training=True, **QUICK)
@@ -830,7 +830,7 @@ def test_a_file_that_cannot_be_written_changes_nothing(winner, tmp_path, monkeyp
 
 def test_a_file_that_cannot_be_written_leaves_predictions_unset(tmp_path, monkeypatch):
     layer = MultiChannelConv2D(12, 3, padding=1, in_channels=64)
-    monkeypatch.setattr(rules, "RULES", ((lambda: True, avx512.predict),))
+    monkeypatch.setattr(rules, "RULES", (avx512.RULE._replace(is_here=lambda: True),))
 
     def fail(path, data):
         raise OSError("no space left")

@@ -6,6 +6,7 @@
 - `timing`: how algorithms are timed against 'native', and rejected if their results are wrong
 - `record`: what was chosen, as a table and as a file
 - `apply`: the only module that sets layers; it retraces stale graphs
+- `switch`: makes 'auto' MXNet's operator everywhere
 
 What an algorithm says about itself, such as whether it is worth timing, is in its own module; see
 `mxconv.algorithms`.
@@ -22,6 +23,7 @@ _HOMES: _Dict[str, str] = {
     "choose_algorithms": "choose",
     "load_choices": "choose",
     "set_algorithm": "choose",
+    "use_native": "switch",
 }
 
 __all__ = list(_HOMES)

@@ -28,9 +28,9 @@ def choose_algorithms(
 ) -> Choices:
     """Choose the algorithm of each `MultiChannelConv2D` in a network, for an input.
 
-    A layer with 'auto' chooses at its first call with an array. Inside a hybridized network that
-    call never comes, so a network that is hybridized before its first call stays with 'native'
-    unless this function chooses.
+    Layers with 'auto' choose by themselves, at the first call of a layer or of the hybridized
+    network around it. This function chooses again, for another size or another mode, and says what
+    it has chosen.
 
     By the rules (`measure=False`), the shape of x is enough. Nothing is computed, and no parameter
     needs values. Layers with 'auto' choose again; layers with a requested algorithm keep it.
@@ -53,7 +53,8 @@ def choose_algorithms(
     measure : bool
         Whether to measure on this machine instead of following the rules.
     training : bool
-        Whether to measure training steps instead of inference.
+        Whether to choose for training steps instead of inference. By the rules, a choice for
+        inference lasts until the first recorded call, which chooses for training.
     seconds : float
         How long to measure each distinct convolution. At least five rounds are measured, or one if
         five would take more than ten times as long.
@@ -139,7 +140,8 @@ def choose_algorithms(
     else:
         kinds = (tuple, list, *ARRAY_TYPES)
         _checks.instance("x", x, kinds, "an MXNet array, or its shape as a tuple of integers")
-        rows, inputs = _predicted(net, names, _checks.input_shapes(_shapes(x), name="x"))
+        shapes = _checks.input_shapes(_shapes(x), name="x")
+        rows, inputs = _predicted(net, names, shapes, training)
     chosen = Choices(tuple(rows), measure, training, machine())
     if path is not None:
         save(path, chosen)
@@ -153,8 +155,7 @@ def choose_algorithms(
 def set_algorithm(net: Block, algorithm: str, where: Where = None) -> Block:
     """Request an algorithm from every `MultiChannelConv2D` in a network, or from some of them.
 
-    Graphs that contain a changed layer are retraced, with their flags and backend. A layer whose
-    input channels are still unknown is traced as 'native' then, so call the network once before.
+    Graphs that contain a changed layer are retraced, with their flags and backend.
 
     Parameters
     ----------
@@ -235,19 +236,20 @@ def load_choices(net: Block, path: Any) -> Block:
 
 
 def _predicted(
-    net: Block, names: Layers, shapes: Tuple[Any, ...]
+    net: Block, names: Layers, shapes: Tuple[Any, ...], training: bool
 ) -> Tuple[List[LayerChoice], Dict[MultiChannelConv2D, Any]]:
     """Return a row for each layer that the inputs reach, and what `apply.choose` takes for them."""
-    inputs = {
-        layer: (shape, dtypes.as_dtype(layer.weight.dtype), layer.contexts()[0])
-        for layer, shape in shapes_by_tracing(net, names, shapes).items()
-    }
-    rows = [
-        LayerChoice(
-            names[layer], layer.geometry, x[0], layer.algorithm, layer.predict_algorithm(*x)
+    rows, inputs, in_graphs = [], {}, blocks_in_graphs(net)
+    for layer, shape in shapes_by_tracing(net, names, shapes).items():
+        inputs[layer] = x = dict(
+            input_shape=shape,
+            dtype=dtypes.as_dtype(layer.weight.dtype),
+            context=layer.contexts()[0],
+            training=training,
+            in_graph=layer in in_graphs,
         )
-        for layer, x in inputs.items()
-    ]
+        chosen = layer.predict_algorithm(**x)
+        rows.append(LayerChoice(names[layer], layer.geometry, shape, layer.algorithm, chosen))
     return rows, inputs
 
 

@@ -1,7 +1,6 @@
 """What was chosen for a network: shown as a table, and saved in a small readable file."""
 
 import json
-import os
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
@@ -53,7 +52,7 @@ class Choices:
     rows : tuple of LayerChoice
         One for each layer that the input reaches.
     measured, training : bool
-        Whether the algorithms were measured, and if so, whether in training steps.
+        Whether the algorithms were measured, and whether they are for training steps.
     machine : str
         The processor, its threads and the version of MXNet.
     """
@@ -74,10 +73,8 @@ class Choices:
         lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
         for row in self.rows:
             lines += [f"{row.layer}: rejected {name}, wrong results" for name in row.rejected]
-        how = "chosen by the rules"
-        if self.measured:
-            mode = "training steps" if self.training else "inference"
-            how = f"{mode}, gain over 'native'"
+        mode = "training steps" if self.training else "inference"
+        how = f"{mode}, gain over 'native'" if self.measured else f"{mode}, chosen by the rules"
         return "\n".join([*lines, f"{how}, on {self.machine}"])
 
 
@@ -149,8 +146,9 @@ def named_layers(net: Block) -> Dict[MultiChannelConv2D, str]:
 
 def machine() -> str:
     """Describe the processor, its threads and the version of MXNet in one line."""
-    threads = os.environ.get("OMP_NUM_THREADS", "all")
-    return f"{_cpuinfo.model()}, OMP_NUM_THREADS={threads}, MXNet {mx.__version__}"
+    threads = _cpuinfo.threads()
+    of_mxnet = "1 thread" if threads == 1 else f"{threads} threads"
+    return f"{_cpuinfo.model()}, {of_mxnet}, MXNet {mx.__version__}"
 
 
 def _describe(geometry: ConvGeometry) -> str:
