@@ -15,8 +15,8 @@ help:
 	@echo "make lint    have ruff and mypy look at the code"
 	@echo "make cover   run the tests and list the lines and branches that they don't reach"
 	@echo "make pythons run the tests and the examples on every Python from 3.8 to 3.12 that is installed"
-	@echo "make bench   compare the layer with nn.Conv2D on this machine (half an hour)"
-	@echo "make rule    measure the evidence for the rule of 'auto', benchmarks/rule.md (10 minutes)"
+	@echo "make bench   compare the layer with nn.Conv2D here, for AVX-512 and AVX2 (half an hour)"
+	@echo "make rule    measure the evidence for the rules of 'auto', benchmarks/rule*.md (20 minutes)"
 	@echo "make docs    write docs/_build/html/index.html, the documentation as web pages (1 minute)"
 	@echo "make page    write examples/output/page.html, where every sum can be clicked"
 	@echo "make clean   remove $(VENV) and what building left"
@@ -29,16 +29,15 @@ book: installed-examples
 	@$(RUN) examples/run_all.py
 
 bench: installed-examples
-	@$(RUN) benchmarks/convolutions.py $(ARGS)
+	@$(RUN) benchmarks/convolutions.py --kernels avx512 avx2 --threads one all $(ARGS)
 	@$(RUN) benchmarks/calls.py
 	@$(RUN) benchmarks/concatenation.py
 	@$(RUN) benchmarks/process.py
 	@$(RUN) benchmarks/bad_input.py
 
-RULE := benchmarks/rule.md
+# ARGS="--threads all" measures with all cores, and writes benchmarks/rule*-all.md.
 rule: installed-examples
-	@$(RUN) benchmarks/convolutions.py --groups "the rule" --algorithms candidates --networks \
-		$(ARGS) >$(RULE).new && mv $(RULE).new $(RULE)
+	@$(RUN) benchmarks/convolutions.py --rule --kernels avx512 avx2 $(ARGS)
 
 lint: installed-lint
 	@$(RUN) -m ruff check

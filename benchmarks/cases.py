@@ -5,7 +5,7 @@ from collections import namedtuple
 from mxconv import ConvGeometry, count_cost
 
 import mxnet as mx
-from mxnet.gluon import nn
+from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.model_zoo import vision
 
 Case = namedtuple("Case", "group geometry size")  # size is (h, w) of the input
@@ -36,6 +36,48 @@ def segmentation():
     return net
 
 
+def srcnn():
+    """SRCNN, which sharpens an enlarged image of one channel."""
+    net = nn.HybridSequential(prefix="")
+    net.add(
+        nn.Conv2D(64, 9, padding=4, activation="relu"),
+        nn.Conv2D(32, 1, activation="relu"),
+        nn.Conv2D(1, 5, padding=2),
+    )
+    return net
+
+
+class UNet(HybridBlock):
+    """A small U-Net: a level per width, two classes for each pixel, heads of k x k."""
+
+    def __init__(self, widths, k):
+        super().__init__()
+        with self.name_scope():
+            self.down, self.up, self.join = (nn.HybridSequential() for _ in range(3))
+            for width in widths:
+                self.down.add(_twice(width))
+            for width in widths[-2::-1]:
+                self.up.add(nn.Conv2DTranspose(width, 2, strides=2))
+                self.join.add(_twice(width))
+            self.head = nn.Conv2D(2, k, padding=k // 2)
+
+    def hybrid_forward(self, F, x):
+        kept = []
+        for level, block in enumerate(self.down):
+            x = block(F.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max") if level else x)
+            kept.append(x)
+        for up, join, skipped in zip(self.up, self.join, kept[-2::-1]):
+            x = join(F.concat(up(x), skipped, dim=1))
+        return self.head(x)
+
+
+def _twice(width):
+    """Two 3x3 convolutions, each with a ReLU."""
+    block = nn.HybridSequential()
+    block.add(*(nn.Conv2D(width, 3, padding=1, activation="relu") for _ in range(2)))
+    return block
+
+
 NETWORKS = {  # name: (function that makes the network, shape of one image)
     "LeNet": (lenet, (1, 28, 28)),
     "ResNet-50": (vision.resnet50_v1, (3, 224, 224)),
@@ -46,6 +88,9 @@ WHOLE = {
     "LeNet": NETWORKS["LeNet"],
     "segmentation head on ResNet-18": (segmentation, (3, 128, 128)),
     "MobileNet-v2": NETWORKS["MobileNet-v2"],
+    "SRCNN": (srcnn, (1, 128, 128)),
+    "U-Net 12/24/36": (lambda: UNet((12, 24, 36), 1), (3, 128, 128)),
+    "U-Net 16/32/64": (lambda: UNet((16, 32, 64), 3), (3, 128, 128)),
 }
 
 
@@ -55,20 +100,33 @@ def same(c_i, c_o, k, size, **rest):
     return ConvGeometry(c_o, k, padding=padding, in_channels=c_i, **rest), (size, size)
 
 
+ONE_CHANNEL, FEW_CHANNELS = "filters of 1 channel", "filters of 2 and 3 channels"
 CHOSEN = {
-    "filters": [
-        *(same(1, 1, k, size) for k, size in ((3, 128), (7, 256), (15, 256), (31, 128), (63, 256))),
-        same(3, 3, 15, 128),
+    ONE_CHANNEL: [
+        *(same(1, 1, k, size) for k, size in ((3, 128), (7, 256), (9, 200), (15, 256), (21, 160))),
+        *(same(1, 1, k, 128) for k in (31, 63)),
+        same(1, 4, 15, 64),
+    ],
+    FEW_CHANNELS: [
+        same(2, 1, 7, 128),
+        same(3, 2, 9, 96),
+        *(same(3, 3, k, 128) for k in (7, 11, 15)),
         same(3, 1, 5, 128),
     ],
     "heads": [
         same(64, 3, 9, 64),
         same(64, 2, 5, 64),
-        same(64, 1, 3, 64),
+        *(same(64, c_o, 3, 64) for c_o in (1, 2, 4)),
         same(64, 3, 3, 128),
-        same(64, 4, 3, 64),
         same(128, 4, 3, 32),
-        same(64, 21, 1, 64),
+        same(48, 3, 5, 48),
+        same(96, 1, 3, 56),
+    ],
+    "strided, grouped and dilated heads": [
+        same(64, 2, 3, 64, strides=2),
+        *(same(64, 4, 3, 64, groups=g) for g in (2, 4)),
+        same(64, 4, 3, 64, dilation=2),
+        same(64, 1, 3, 64, dilation=4),
         *(same(2048, 21, 3, 41, dilation=d) for d in (6, 12)),  # DeepLab's
     ],
     "odd channels": [
@@ -79,6 +137,11 @@ CHOSEN = {
         same(30, 30, 3, 56),
         same(36, 36, 3, 56),
         same(72, 72, 3, 28),
+        same(64, 21, 1, 64),
+        same(64, 21, 3, 32),
+        same(48, 10, 5, 24),
+        same(100, 30, 3, 28),
+        same(256, 84, 3, 38),
         same(33, 33, 3, 56, groups=33),
         same(58, 58, 3, 28, groups=58),
         same(128, 128, 3, 28, groups=32),
@@ -100,7 +163,7 @@ CHOSEN = {
 }
 GROUPS = (*CHOSEN, *NETWORKS)
 
-# On both sides of each threshold in mxconv/selection/rules/avx512.py; measured only on request.
+# On both sides of the thresholds in mxconv/selection/rules/; measured only on request.
 CHOSEN["the rule"] = [
     *(same(1, c_o, k, 64) for c_o, k in ((1, 5), (2, 7), (3, 7), (4, 9), (6, 11), (8, 11))),
     *(same(c, c, k, 64) for c, k in ((3, 5), (3, 7), (4, 7), (8, 5))),
@@ -123,6 +186,28 @@ CHOSEN["the rule"] = [
     same(33, 33, 3, 28, groups=33, dilation=2),
     *(same(c, c, 3, 28, groups=c) for c in (9, 15, 20, 33, 40, 58, 100)),
     *(same(c, c, 5, 14, groups=c) for c in (20, 58, 100)),
+    # First layers and 1x1 kernels: products per output, input channels, pixels and expansion.
+    *(same(3, 32, k, size) for k in (3, 9, 11) for size in (28, 56)),
+    *(same(c_i, 32, 3, 56) for c_i in (4, 5, 8)),
+    *(same(c, c, 1, size) for c in (64, 256, 272) for size in (20, 28, 56)),
+    *(same(24, c_o, 1, size) for c_o in (96, 112, 144) for size in (28, 40, 56, 64)),
+    # Heads with about as many outputs as the slow kernel computes at once.
+    *(same(c_i, c_o, 3, 32) for c_i in (16, 32, 64, 128) for c_o in (4, 5, 6, 7, 9)),
+    # Filters of 1, 2 and 3 channels.
+    *(same(1, c_o, k, size) for k in (5, 7, 9) for c_o, size in ((1, 32), (1, 128), (4, 64))),
+    *(same(2, c_o, k, 64) for k in (3, 5, 7, 9) for c_o in (1, 2, 4)),
+    *(same(2, 1, k, size) for k in (5, 7) for size in (32, 128)),
+    *(same(3, c_o, k, 64) for k in (3, 5, 7, 9) for c_o in (1, 2, 4)),
+    *(same(3, 3, k, size) for k in (5, 7, 9) for size in (32, 128)),
+    # Depthwise convolutions.
+    *(same(c, c, 3, size, groups=c) for c in (9, 20, 33, 58, 100) for size in (14, 56)),
+    # Heads with a stride, groups or dilation.
+    *(same(64, c_o, 3, 64, strides=2) for c_o in (1, 2, 4, 12)),
+    *(same(c_i, 2, 5, 64, strides=2) for c_i in (16, 64)),
+    *(same(64, 4, 3, size, groups=g) for g in (2, 4) for size in (32, 64)),
+    *(same(64, 12, 3, 64, groups=g) for g in (2, 4)),
+    *(same(c_i, 4, 3, 64, dilation=2) for c_i in (16, 64)),
+    same(64, 1, 3, 64, dilation=4),
 ]
 
 

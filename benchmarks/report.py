@@ -1,155 +1,286 @@
-"""The report of convolutions.py: tables of its measurements, their summary, and the plot."""
+"""The report of convolutions.py: tables of its measurements, their summaries, and the plot.
 
+Measurements are kept as JSON in benchmarks/results/, a file for each setting, beside a page with
+all its tables. docs/benchmarks.md has the summaries of all settings that have a file.
+"""
+
+import json
 import re
-from dataclasses import dataclass
+from collections import namedtuple
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import geometric_mean
-from typing import Optional
 
-from mxconv.selection.record import machine
+from cases import FEW_CHANNELS, ONE_CHANNEL
 from timing import MODES
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 COLORS = dict(zip(MODES, ("#1f6fb4", "#e0842c", "#3a8f4f")))
 TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
+KERNELS = {"avx512": "AVX-512", "avx2": "AVX2"}  # in the order of the pages
+THREADS = {"one": "one core", "all": "all cores"}
+ORDER = [f"{kernels}-{threads}" for kernels in KERNELS for threads in THREADS]  # names of settings
 
+MEASURED = """\
+Measured on {cpu}, {kernels} kernels, {threads}, MXNet {mxnet}, float32, on {date}."""
 MEANING = """\
-Measured on {machine}, one core, float32.
-
 Each figure is the time of `nn.Conv2D` divided by the layer's: above 1, the layer is faster. ± is
 half the interquartile range over single calls. `inference` waits for the output, `read` also for an
 operator that reads it, `training` for a forward and a backward pass. `peak` is the layer's
-throughput in inference as a share of that of MXNet's fastest matrix product, {gflops:.0f} GFLOP/s.
-`errors` are the errors of y, dx and dweight relative to float64, divided by those of `nn.Conv2D`.
-The summary gives the geometric mean of each group and, in parentheses, its minimum."""
+throughput in inference as a share of that of MXNet's fastest matrix product. `errors` are the
+errors of y, dx and dweight relative to float64, divided by those of `nn.Conv2D`, for one image."""
+MARKS = """
+After a slash stands the algorithm in training, where it is another."""
+SUMMARY = """\
+The summary gives the geometric mean of each group and, in parentheses, its minimum. A convolution
+is chosen if the layer doesn't take 'native'. Two counts are of inference and of training."""
+WHOLE = """\
+Networks are hybridized after a first call, or at once, before any call. `chosen` counts the layers
+that don't take 'native', in inference and in training; `same` says whether the network chose as it
+does after a call."""
+TORCH = """\
+`torch` is the time of PyTorch, in the faster of its two memory layouts and in a process of its own,
+divided by the layer's: with the same number of threads, and with the same kind of kernels. For
+AVX2, both sides are limited by environment variables: `DNNL_MAX_CPU_ISA`, `ONEDNN_MAX_CPU_ISA` and
+`ATEN_CPU_CAPABILITY`."""
 NOISE = """
 With 'native', and in training with 'train_layout', both sides run the same operator. There the
 differences are noise: {:.2f} to {:.2f}, nine in ten of them {:.2f} to {:.2f}."""
-TAKEN = """
-`(auto)` marks the algorithm that 'auto' takes, where that isn't 'native'."""
-TORCH = """
-`torch` is the time of PyTorch {version}, in the faster of its two memory layouts and in a process
-of its own, divided by the layer's."""
+
+Part = namedtuple("Part", "name has")  # of the summary: whether it has a row, for a mode
+
+
+def _is_chosen(row, mode):
+    return row["in training" if mode == "training" else "algorithm"] != "native"
+
+
+PARTS = (  # beside the groups
+    Part(
+        f"{ONE_CHANNEL}, 7×7 and more",
+        lambda row, mode: row["group"] == ONE_CHANNEL and _kernel(row) >= 7,
+    ),
+    Part(
+        "filters of 1 to 3 channels", lambda row, mode: row["group"] in (ONE_CHANNEL, FEW_CHANNELS)
+    ),
+    Part(
+        "odd channels, chosen",
+        lambda row, mode: row["group"] == "odd channels" and _is_chosen(row, mode),
+    ),
+    Part("all chosen", _is_chosen),
+    Part("all", lambda row, mode: True),
+)
 
 
 @dataclass
-class Report:
-    """Measurements of convolutions and of whole networks, as Markdown and as a plot.
+class Setting:
+    """Measurements with one kind of CPU kernels and one number of threads.
 
     Attributes
     ----------
-    rows, networks : list of dict
-        A row for each convolution, batch size and algorithm, as `convolutions.measure` yields
-        them, and for each network and batch size, as `convolutions.measure_network` returns them.
-    peak : float
-        Multiplications per second of MXNet's fastest matrix product.
-    torch : None or str
-        The version of PyTorch, if it was measured too.
+    machine : dict
+        The CPU, its 'kernels' and 'threads' (names in `KERNELS` and `THREADS`), the number of
+        'cores', the versions of 'mxnet' and 'torch' (or None), the 'date', and the 'peak': the
+        multiplications per second of MXNet's fastest matrix product.
+    convolutions, networks : list of dict
+        A row for each convolution, batch size and algorithm, as `measure.measure` yields them, and
+        for each network, batch size and way of hybridizing, as `measure.measure_network` does.
     """
 
-    rows: list
+    machine: dict
+    convolutions: list
     networks: list
-    peak: float
-    torch: Optional[str]
+
+    @classmethod
+    def load(cls, path):
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def completed(self, folder=RESULTS):
+        """These measurements, and those that the file has of other groups and other networks."""
+        path = folder / f"{self.name}.json"
+        if not path.exists():
+            return self
+        rows = []
+        for kind, name in (("convolutions", "group"), ("networks", "network")):
+            own = getattr(self, kind)
+            found = getattr(self.load(path), kind)
+            kept = [row for row in found if row[name] not in {row[name] for row in own}]
+            order = list(dict.fromkeys(row[name] for row in [*found, *own]))
+            rows.append(sorted(kept + own, key=lambda row: (row["n"], order.index(row[name]))))
+        return Setting(self.machine, *rows)
+
+    def save(self, folder=RESULTS):
+        """Write the measurements as JSON, a row per line, and the page with all the tables."""
+        folder.mkdir(exist_ok=True)
+        parts = []
+        for name, value in asdict(self).items():
+            rows = value if isinstance(value, list) else [value]
+            lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+            parts.append(f'"{name}": ' + (f"[\n{lines}\n]" if isinstance(value, list) else lines))
+        text = "{\n" + ",\n".join(parts) + "\n}\n"
+        (folder / f"{self.name}.json").write_text(text, encoding="utf-8")
+        page = f"# Benchmarks against nn.Conv2D: {self.title}\n\n{self}\n"
+        (folder / f"{self.name}.md").write_text(page, encoding="utf-8")
+
+    @property
+    def name(self):
+        return f"{self.machine['kernels']}-{self.machine['threads']}"
+
+    @property
+    def threads(self):
+        return THREADS[self.machine["threads"]]
+
+    @property
+    def title(self):
+        return f"{KERNELS[self.machine['kernels']]}, {self.threads}"
 
     def __str__(self):
-        parts = [self.meaning(), self.convolutions(), *[self.whole()] * bool(self.networks)]
-        return "\n\n".join([*parts, self.summary()])
+        meaning = MEANING + MARKS + self.noise()
+        parts = [self.measured(), meaning, *[TORCH] * bool(self.machine["torch"])]
+        if self.convolutions:
+            parts += [self.table(), SUMMARY, self.summary()]
+        if self.networks:
+            parts += [WHOLE, self.whole()]
+        return "\n\n".join(parts)
 
-    def meaning(self):
-        """What the figures mean, and where they were measured."""
-        gflops = 2e-9 * self.peak  # a multiplication and an addition each
-        text = MEANING.format(machine=machine(), gflops=gflops) + self.noise()
-        if any(row["taken"] for row in self.rows):
-            text += TAKEN
-        return text + TORCH.format(version=self.torch) if self.torch else text
+    def measured(self):
+        """Where and when it was measured."""
+        cores = self.machine["cores"]
+        threads = "one core" if self.machine["threads"] == "one" else f"all {cores} cores"
+        kernels = KERNELS[self.machine["kernels"]]
+        text = MEASURED.format(**{**self.machine, "threads": threads, "kernels": kernels})
+        if self.machine["torch"]:
+            text += f" PyTorch is {self.machine['torch']}."
+        gflops = 2e-9 * self.machine["peak"]  # a multiplication and an addition each
+        return f"{text} MXNet's fastest matrix product reaches {gflops:.0f} GFLOP/s."
 
     def noise(self):
         """The range of the figures where both sides run the same operator, if there are any."""
-        same = {"native": MODES, "train_layout": ["training"]}
-        found = sorted(row[mode][0] for row in self.rows for mode in same.get(row["algorithm"], ()))
+        found = []
+        for row in self.convolutions:
+            inference = MODES[:2] if row["algorithm"] == "native" else ()
+            training = MODES[2:] if row["in training"] in ("native", "train_layout") else ()
+            found += [row[mode][0] for mode in (*inference, *training)]
+        found.sort()
         if not found:
             return ""
         nine_in_ten = found[len(found) // 20 : len(found) - len(found) // 20]
         return NOISE.format(found[0], found[-1], nine_in_ten[0], nine_in_ten[-1])
 
-    def convolutions(self):
+    def table(self):
         """A line for each convolution, batch size and algorithm."""
         titles = ("group", "convolution", "n", "algorithm", *MODES, "peak", "errors")
         lines = [
             (
                 *(row[title] for title in titles[:3]),
-                row["algorithm"] + " (auto)" * row["taken"],
+                _algorithm(row),
                 *(_with_spread(*row[mode]) for mode in MODES),
                 f"{100 * row['peak']:.0f} %",
                 " ".join(f"{error:.1f}" for error in row["errors"]) or "–",
                 *(f"{value:.2f}" for value in row["torch"].values()),
             )
-            for row in self.rows
+            for row in self.convolutions
         ]
         return _markdown((*titles, *self._torch_titles()), lines)
 
     def whole(self):
-        """A line for each network and batch size."""
+        """A line for each network, batch size and way of hybridizing."""
+        titles = ("whole network", "n", "hybridized", *MODES, "chosen", "same")
         lines = [
-            (net["network"], net["n"], *(_with_spread(*net[mode]) for mode in MODES))
+            (
+                *(net[title] for title in ("network", "n", "hybridized")),
+                *(_with_spread(*net[mode]) for mode in MODES),
+                _both(
+                    f"{sum(name != 'native' for name in names)} of {len(names)}"
+                    for names in net["choices"].values()
+                ),
+                "yes" if net["same"] else "no",
+            )
             for net in self.networks
         ]
-        return _markdown(("whole network", "n", *MODES), lines)
+        return _markdown(titles, lines)
 
     def summary(self):
-        """A line for each group: geometric means and, in parentheses, minima of its rows."""
-        groups = {row["group"]: [] for row in self.rows}
-        for row in self.rows:
-            groups[row["group"]].append(row)
-        groups["all"] = self.rows
-        titles = ("convolutions", "rows", "not 'native'", *MODES, *self._torch_titles())
-        return _markdown(titles, [self._means(name, rows) for name, rows in groups.items()])
+        """A line for each group and part: geometric means and, in parentheses, minima."""
+        groups = dict.fromkeys(row["group"] for row in self.convolutions)
+        parts = [Part(name, lambda row, mode, name=name: row["group"] == name) for name in groups]
+        lines = [self._means(part) for part in (*parts, *PARTS)]
+        titles = ("convolutions", "rows", "chosen", *MODES, *self._torch_titles())
+        return _markdown(titles, [line for line in lines if line[1] != "0"])
 
-    def _means(self, name, rows):
-        columns = [[row[mode][0] for row in rows] for mode in MODES]
-        columns += [[row["torch"][mode] for row in rows] for mode in rows[0]["torch"]]
-        means = [f"{geometric_mean(values):.2f} ({min(values):.2f})" for values in columns]
-        return (name, len(rows), sum(row["algorithm"] != "native" for row in rows), *means)
+    def _means(self, part):
+        rows = {mode: [r for r in self.convolutions if part.has(r, mode)] for mode in MODES}
+        columns = [[row[mode][0] for row in rows[mode]] for mode in MODES]
+        for title in self._torch_titles():
+            mode = title.split()[1]
+            columns.append([row["torch"][mode] for row in rows[mode]])
+        means = [f"{geometric_mean(c):.2f} ({min(c):.2f})" if c else "–" for c in columns]
+        counts = [len(rows[mode]) for mode in MODES[::2]]
+        chosen = [sum(_is_chosen(row, mode) for row in rows[mode]) for mode in MODES[::2]]
+        return (part.name, _both(counts), _both(chosen), *means)
 
     def _torch_titles(self):
-        return [f"torch, {mode}" for mode in (self.rows[0]["torch"] if self.rows else ())]
+        rows = self.convolutions
+        return [f"torch, {mode}" for mode in (rows[0]["torch"] if rows else ())]
 
-    def write(self):
-        """Write docs/benchmarks.md and its plot."""
-        self.plot(ROOT / "docs" / "figures" / "benchmarks.png")
-        page = (
-            "# Benchmarks against nn.Conv2D, convolution by convolution",
-            "`make bench` prints this for your machine.",
-            self.meaning(),
-            "![Ratios of all convolutions, group by group](figures/benchmarks.png)",
-            self.summary(),
-            self.whole(),
-            self.convolutions(),
-        )
-        (ROOT / "docs" / "benchmarks.md").write_text("\n\n".join(page) + "\n", encoding="utf-8")
 
-    def plot(self, path):
-        """Draw the ratio of every convolution, group by group."""
-        import matplotlib.pyplot as plt
+def write(results=RESULTS, docs=ROOT / "docs"):
+    """Write docs/benchmarks.md and its plot, from the settings that have a file of results."""
+    paths = [results / f"{name}.json" for name in ORDER]
+    settings = [Setting.load(path) for path in paths if path.exists()]
+    plot(settings, docs / "figures" / "benchmarks.png")
+    (docs / "benchmarks.md").write_text(page(settings), encoding="utf-8")
 
-        groups = list(dict.fromkeys(row["group"] for row in self.rows))
-        figure, axes = plt.subplots(figsize=(9, 4.5), constrained_layout=True)
-        for shift, mode in zip((-0.25, 0, 0.25), MODES):
-            places = [groups.index(row["group"]) + shift for row in self.rows]
-            ratios = [row[mode][0] for row in self.rows]
-            axes.plot(places, ratios, "o", color=COLORS[mode], alpha=0.5, label=mode)
+
+def page(settings):
+    """docs/benchmarks.md: the summaries and whole networks of all settings."""
+    parts = [
+        "# Benchmarks against nn.Conv2D",
+        "`make bench` prints this for your machine, with every convolution as a row.",
+        MEANING,
+        SUMMARY,
+        WHOLE,
+        TORCH,
+        "![Ratios of all convolutions, group by group](figures/benchmarks.png)",
+    ]
+    for setting in settings:
+        rows = f"[All rows](../benchmarks/results/{setting.name}.md)."
+        parts += [f"## {setting.title}", f"{setting.measured()}{setting.noise()}", rows]
+        parts += [setting.summary(), *[setting.whole()] * bool(setting.networks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def plot(settings, path):
+    """Draw the ratio of every convolution, group by group; all cores as circles without filling."""
+    import matplotlib.pyplot as plt
+
+    kinds = list(dict.fromkeys(setting.machine["kernels"] for setting in settings))
+    groups = list(dict.fromkeys(row["group"] for s in settings for row in s.convolutions))
+    size = (9, 1 + 3.5 * len(kinds))
+    figure, panels = plt.subplots(
+        len(kinds), sharex=True, squeeze=False, figsize=size, constrained_layout=True
+    )
+    for kind, axes in zip(kinds, panels[:, 0]):
+        for setting in (setting for setting in settings if setting.machine["kernels"] == kind):
+            one_core = setting.machine["threads"] == "one"
+            for shift, mode in zip((-0.25, 0, 0.25), MODES):
+                places = [groups.index(row["group"]) + shift for row in setting.convolutions]
+                ratios = [row[mode][0] for row in setting.convolutions]
+                look = dict(color=COLORS[mode], alpha=0.5)
+                look["markerfacecolor"] = COLORS[mode] if one_core else "none"
+                axes.plot(places, ratios, "o", label=f"{mode}, {setting.threads}", **look)
         axes.axhline(1, color="black", linewidth=0.8)
         axes.set_yscale("log")
         axes.set_yticks(TICKS)
         axes.set_yticklabels(f"{tick:g}" for tick in TICKS)
         axes.minorticks_off()
-        axes.set_xticks(range(len(groups)))
-        axes.set_xticklabels(groups, rotation=25, ha="right")
+        axes.set_title(f"{KERNELS[kind]} kernels")
         axes.set_ylabel("times as fast as nn.Conv2D")
         axes.legend(frameon=False)
-        figure.savefig(path, dpi=120)
-        plt.close(figure)
+    axes.set_xticks(range(len(groups)))
+    axes.set_xticklabels(groups, rotation=40, ha="right", rotation_mode="anchor")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
 
 
 def put_between_markers(path, name, text):
@@ -161,6 +292,21 @@ def put_between_markers(path, name, text):
     if times != 1:
         raise ValueError(f"expected one <!-- {name} --> in {path}, found {times}")
     path.write_text(content, encoding="utf-8")
+
+
+def _kernel(row):
+    """The height of a row's kernel, from a text such as 64>128 3x3 @56."""
+    return int(row["convolution"].split()[1].split("x")[0])
+
+
+def _algorithm(row):
+    name, training = row["algorithm"], row["in training"]
+    return name + f" / {training}" * (training != name)
+
+
+def _both(values):
+    """The values in inference and in training, once if they are the same."""
+    return " / ".join(map(str, dict.fromkeys(values)))
 
 
 def _with_spread(ratio, spread):

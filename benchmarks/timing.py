@@ -1,4 +1,4 @@
-"""Timing of blocks that take turns, call by call, on one core.
+"""Timing of blocks that take turns, call by call.
 
 `mxconv.selection.timing` has a clock of its own, which decides what a layer runs. The benchmarks
 judge these decisions, so they don't share it.
@@ -13,13 +13,20 @@ import mxconv  # noqa: F401  (first: it prepares NumPy for MXNet)
 from mxnet import autograd, nd
 
 MODES = ("inference", "read", "training")
-MIN_ROUNDS = 3  # even if they take longer than the seconds given
+MIN_ROUNDS = 7  # even if they take longer than the seconds given, so that a median means something
+MIN_LONG_ROUNDS = 3  # enough if the rounds take longer than LONG: long calls vary less
+LONG = 1  # second
 
 
 def on_one_core():
     """Keep this process and its children on one core."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def cores():
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def call(block, x, mode):
@@ -41,19 +48,20 @@ def call(block, x, mode):
 
 
 def in_turn(blocks, x, mode, seconds):
-    """The seconds of each call of each block, {name: times}, after two calls to warm up.
+    """The seconds of each call of each block, {name: times}, after a call or two to warm up.
 
     Every second round goes in reverse order, so that no block always follows the same one.
     """
     for block in blocks.values():
-        for _ in range(2):
+        if call(block, x, mode) < LONG / 2:
             call(block, x, mode)
     times, order = {name: [] for name in blocks}, list(blocks)
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or min(map(len, times.values())) < MIN_ROUNDS:
+    start, elapsed, rounds = time.perf_counter(), 0, 0
+    while elapsed < seconds or rounds < (MIN_LONG_ROUNDS if elapsed > LONG else MIN_ROUNDS):
         for name in order:
             times[name].append(call(blocks[name], x, mode))
         order.reverse()
+        elapsed, rounds = time.perf_counter() - start, rounds + 1
     return times
 
 

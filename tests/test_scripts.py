@@ -32,6 +32,7 @@ IMPORTED = {
     "benchmarks/bad_input.py": "test_bad_input.py",
     "benchmarks/cases.py": "the convolutions",
     "benchmarks/convolutions.py": "test_benchmarks.py",
+    "benchmarks/measure.py": "convolutions.py's measurements",
     "benchmarks/report.py": "the tables",
     "benchmarks/timing.py": "the clock",
     "benchmarks/torch_peer.py": "PyTorch's side of convolutions.py",
