@@ -16,14 +16,13 @@ from cases import CHOSEN, GROUPS, WHOLE
 from measure import CANDIDATES
 from mxconv import _cpuinfo
 from mxconv.algorithms import ALGORITHMS
-from timing import cores
 
 HERE = Path(__file__).resolve().parent
 # The environment of each setting. PyTorch's oneDNN reads the first two, and ATen the third.
 AVX2 = {"DNNL_MAX_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 KERNELS = {"avx512": {}, "avx2": AVX2}
 # MXNet alone would take half of the cores that the system has, so all of them are asked for.
-THREADS = {"one": {"OMP_NUM_THREADS": "1"}, "all": {"OMP_NUM_THREADS": str(cores())}}
+THREADS = {"one": {"OMP_NUM_THREADS": "1"}, "all": {"OMP_NUM_THREADS": str(_cpuinfo.cores())}}
 RULE = dict(groups=["the rule"], algorithms=[CANDIDATES], networks=[])
 SECONDS, RULE_SECONDS = 0.12, 0.05  # the rule has many algorithms to measure
 

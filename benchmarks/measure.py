@@ -22,7 +22,7 @@ from statistics import median
 from cases import FEW_CHANNELS, ONE_CHANNEL, WHOLE, cases, short
 from mxconv import MultiChannelConv2D, _cpuinfo, convert, count_cost
 from mxconv.algorithms import ALGORITHMS
-from timing import MODES, cores, in_turn, on_one_core, ratio
+from timing import MODES, in_turn, on_one_core, ratio
 
 import mxnet as mx
 import numpy as np
@@ -63,7 +63,7 @@ def measured(threads, groups, algorithms, networks, sizes, network_sizes, second
             "cpu": _cpuinfo.model(),
             "kernels": "avx512" if _cpuinfo.has_avx512() else "avx2",
             "threads": threads,
-            "cores": cores(),
+            "cores": _cpuinfo.cores(),
             "mxnet": mx.__version__,
             "torch": peer.version if peer else None,
             "date": str(datetime.date.today()),

@@ -24,11 +24,6 @@ def on_one_core():
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def cores():
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 def call(block, x, mode):
     """The seconds that one call takes.
 

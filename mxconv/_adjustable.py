@@ -43,11 +43,6 @@ class AutoChoice(NamedTuple):
     chosen_for: Optional[Tuple[Any, str, str]] = None
     obstacle: Optional[str] = "no input yet"
 
-    @property
-    def waits_for_training(self) -> bool:
-        """Whether the first recorded call changes what runs."""
-        return self.algorithm != self.in_training
-
 
 class AdjustableConv2D(nn.Conv2D):
     """An `nn.Conv2D` with a geometry and an algorithm, both of which can be changed.
@@ -224,7 +219,7 @@ class AdjustableConv2D(nn.Conv2D):
             name = for_training if training else for_inference
             self._auto_choice = AutoChoice(name, for_training, key, reason)
         elif reason or not may_gain(self.geometry.normalized, dtype, context):
-            self._auto_choice = AutoChoice("native", "native", key, reason)
+            self._auto_choice = AutoChoice(chosen_for=key, obstacle=reason)
         else:
             self._auto_choice = AutoChoice(obstacle="input shape unknown")
         return self.chosen_algorithm != before
@@ -254,7 +249,8 @@ class AdjustableConv2D(nn.Conv2D):
     @property
     def waits_for_training(self) -> bool:
         """Whether the first recorded call changes what runs."""
-        return self._algorithm == "auto" and self._auto_choice.waits_for_training
+        choice = self._auto_choice
+        return self._algorithm == "auto" and choice.algorithm != choice.in_training
 
     def choose_for_training(self) -> bool:
         """Run what was chosen for training from now on; return whether the algorithm changes."""

@@ -14,10 +14,10 @@ from ... import _cpuinfo
 from ...algorithms import kn2row as _kn2row
 from ...algorithms import pad_channels as _pad_channels
 from ...algorithms import split_channels as _split_channels
+from ...algorithms.pad_channels import HALF_LANES
 from ...geometry import ConvGeometry
 
 MIN_KERNEL = 3  # rows and columns; smaller kernels do too little with each element moved
-HALF_LANES = 8  # channels: multiples of it have a fast kernel on every CPU with AVX2
 
 # How many times the work must be larger, for each of several threads. If they take all cores, they
 # compete with Python's and MXNet's own: two threads on two cores need up to 18 times the work that
