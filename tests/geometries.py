@@ -43,6 +43,7 @@ SMALL = [  # few elements, and as many arguments other than the defaults as the 
     ConvGeometry(2, (2, 3), 1, 1, (2, 1), 2, in_channels=2),
     ConvGeometry(2, 1, (1, 2), 1, groups=2, in_channels=2),
     ConvGeometry(9, (2, 1), (1, 2), 1, (2, 1), 9, in_channels=9),
+    ConvGeometry(2, 3, 1, 1, in_channels=2),
 ]
 
 

@@ -11,13 +11,23 @@ from geometries import is_depthwise_only
 from helpers import MODES, NUMPY_MODE
 from mxconv import ConvGeometry
 from mxconv.algorithms import ALGORITHMS, NAMES, unsupported
+from mxconv.algorithms.winograd import POINTS, transforms
 
 import numpy as np
 from hypothesis import strategies as st
 
-# Algorithms that transform in float64, which carries the rounding of one number to all others. The
-# rest sum the definition's very products in some order, so that sums of integers are exact.
+# Algorithms that transform, which carries the rounding of one number to others. The rest sum the
+# definition's very products in some order, so that sums of integers are exact.
 TRANSFORMED = frozenset(name for name in NAMES if not ALGORITHMS[name].exact_on_integers)
+
+
+def transform_unit(name, dtype):
+    """The unit of rounding of an algorithm's transforms, times how much they enlarge numbers."""
+    if name != "winograd":
+        return np.finfo(np.float64).eps / 2
+    in_a_row = np.prod([np.abs(np.float64(m)).sum(1) for m in transforms(POINTS)], axis=0).sum()
+    return in_a_row**2 * np.finfo(dtype).eps / 2
+
 
 MORE_THAN_8 = st.integers(9, 23)
 MAX_TAPS = 150  # for 'definition', whose every tap is a step of Python
@@ -126,6 +136,8 @@ def algorithms(case):
 
 def cases(name, **given):
     """Cases that the algorithm is for; `given` as in `any_case`."""
+    if name == "winograd":  # few cases would be left
+        given.update(kernel_size=3, strides=1, dilation=1, groups=1)
     return any_case(depthwise=is_depthwise_only(name), **given).filter(
         lambda case: supports(name, case)
     )

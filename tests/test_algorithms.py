@@ -38,8 +38,11 @@ def normal(shape):
 
 def equal(name, actual, expected):
     """Whether results on integers are exact; if they pass through other numbers, all but exact."""
-    exact = ALGORITHMS[name].exact_on_integers
-    return np.abs(actual.asnumpy() - expected).max() <= (0 if exact else 1e-9)
+    off = np.abs(actual.asnumpy() - expected).max()
+    if ALGORITHMS[name].exact_on_integers:
+        return off == 0
+    in_float32 = name == "winograd" and actual.dtype == np.float32
+    return off <= (0.1 if in_float32 else 1e-9)  # of sums up to 9,072, whose neighbors are 1 away
 
 
 @EVERY_CASE
@@ -72,7 +75,7 @@ def test_real_data_is_within_the_rounding_bound(name, dtype, g):
         for f in (np.array, np.abs)
     )
     terms = 2 * int(np.prod(g.weight_shape[1:])) + 2
-    if not ALGORITHMS[name].exact_on_integers:  # the whole plane's rounding is in each output
+    if not ALGORITHMS[name].exact_on_integers:  # the rounding of others is in each output
         magnitude, terms = magnitude.max(), max(terms, 32)
     oracle.assert_within(y, exact, magnitude, dtype, terms)
 
@@ -98,7 +101,7 @@ def test_gradients_are_those_of_finite_differences(name):
 
 @pytest.mark.parametrize("name", [n for n in sorted(ALGORITHMS) if not is_depthwise_only(n)])
 def test_without_stride_and_padding_an_algorithm_is_the_chapters_function(name):
-    g = ConvGeometry(3, (2, 3), in_channels=2)
+    g = ConvGeometry(3, 3 if name == "winograd" else (2, 3), in_channels=2)
     x, weight = integers((4, 2, 6, 5)), integers(g.weight_shape)
     y = ALGORITHMS[name].run(nd, x, weight, None, g)
     for example, output in zip(x, y):
@@ -210,6 +213,10 @@ def test_where_inf_and_nan_spread(name, spreads, value, dilation):
         ("kn2row", ConvGeometry(4, 3, (2, 1), in_channels=4), "strides other than 1"),
         ("kn2row", ConvGeometry(4, (2, 4), in_channels=4), "multiple of 8 taps"),
         ("kn2row", ConvGeometry(4, 2, padding=(0, 2), in_channels=4), r"dilated kernel, \(2, 2\)"),
+        ("winograd", ConvGeometry(4, (3, 2), in_channels=4), "kernels other than 3x3"),
+        ("winograd", ConvGeometry(4, 3, (1, 2), in_channels=4), "strides other than 1"),
+        ("winograd", ConvGeometry(4, 3, dilation=2, in_channels=4), "dilation"),
+        ("winograd", ConvGeometry(4, 3, groups=2, in_channels=4), "groups"),
         ("subsample", ConvGeometry(4, 3, 2, in_channels=4), "other than 1x1"),
         ("subsample", ConvGeometry(4, 1, in_channels=4), "a stride of 1"),
     ],

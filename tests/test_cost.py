@@ -474,6 +474,17 @@ def test_a_shape_that_stays_undecided_is_an_error():
             ),
         ),
         ("kn2row", dict(channels=2, padding=1), dict(inner_weight=54, inner_output=2 * 18 * 64)),
+        # 2 x 2 tiles cover 8 x 8; three more rows and columns make every window whole.
+        (
+            "winograd",
+            dict(channels=5, padding=1),
+            dict(
+                padded=2 * 3 * 11**2,
+                inner_input=2 * 3 * 36 * 4,
+                inner_weight=36 * 5 * 3,
+                inner_output=2 * 5 * 36 * 4,
+            ),
+        ),
         ("subsample", dict(channels=4, kernel_size=1, strides=2), dict(inner_input=2 * 3 * 16)),
     ],
 )

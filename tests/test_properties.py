@@ -23,6 +23,7 @@ from strategies import (
     as_pair,
     cases,
     numbers,
+    transform_unit,
 )
 
 import numpy as np
@@ -125,12 +126,12 @@ def test_real_numbers_stay_within_the_bound_of_rounding(name, data):
     exact, terms, magnitudes = (oracle_of(f) for f in (np.asarray, np.ones_like, np.abs))
     spread = oracle_of(largest) if name in TRANSFORMED else magnitudes
     assert len(ours) == len(exact)
-    for array, value, count, magnitude, doubles in zip(ours, exact, terms, magnitudes, spread):
+    for array, value, count, magnitude, reached in zip(ours, exact, terms, magnitudes, spread):
         n, finfo = int(count.max()), np.finfo(case.dtype)
         bound = gamma_n(n, finfo.eps / 2) * magnitude + n * finfo.tiny
         if name in TRANSFORMED:
-            n, doubles = n + x.size, doubles.max()
-        bound += gamma_n(n, np.finfo(np.float64).eps / 2) * doubles
+            n, reached = n + x.size, reached.max()
+        bound += gamma_n(n, transform_unit(name, case.dtype)) * reached
         assert array.shape == value.shape
         assert (np.abs(array - value) <= bound).all()
 

@@ -21,6 +21,7 @@ from . import (
     split_channels,
     subsample,
     train_layout,
+    winograd,
 )
 from .record import Algorithm
 
@@ -39,6 +40,7 @@ ALGORITHMS: Dict[str, Algorithm] = {
         kn2row,
         subsample,
         train_layout,
+        winograd,
         fft,
     )
 }

@@ -7,6 +7,7 @@ another Symbol.
 from math import prod
 from typing import Any, List, Optional, Sequence, Tuple
 
+import numpy as np
 from mxnet import nd
 
 from ..geometry import ConvGeometry
@@ -100,9 +101,25 @@ def one_hot_kernels(F: Any, like: Any, shape: Sequence[int]) -> Any:
     if F is nd:
         matrix = nd.eye(count, ctx=like.context).astype(like.dtype, copy=False)
     else:
-        one = F.ones_like(F.slice(like, begin=(0, 0, 0, 0), end=(1, 1, 1, 1))).reshape((-1,))
-        matrix = F.diag(F.broadcast_axis(one, axis=0, size=count))
+        matrix = F.diag(F.broadcast_axis(_one(F, like), axis=0, size=count))
     return matrix.reshape((-1, *shape))
+
+
+def constant(F: Any, values: np.ndarray, like: Any) -> Any:
+    """Return an array of these values, with the dtype and the device of `like`, a kernel.
+
+    In a graph, where no operator has an array for an attribute, each value is a step of its own.
+    """
+    if F is nd:
+        return nd.array(values, ctx=like.context, dtype=like.dtype)
+    one, flat = _one(F, like), values.ravel().tolist()
+    steps = {value: one * value for value in dict.fromkeys(flat)}
+    return F.concat(*(steps[value] for value in flat), dim=0).reshape(values.shape)
+
+
+def _one(F: Any, like: Any) -> Any:
+    """Return the Symbol of a single 1, which takes its dtype from `like`, a kernel."""
+    return F.ones_like(F.slice(like, begin=(0, 0, 0, 0), end=(1, 1, 1, 1))).reshape((-1,))
 
 
 def add_bias(F: Any, y: Any, bias: Any) -> Any:

@@ -30,8 +30,8 @@ class ArrayCounts:
         For 'definition': a plane of products for each tap of the kernel, N c_o F times the size of
         an output of stride 1. MXNet runs asynchronously and may hold all of them at once.
     inner_input, inner_weight, inner_output : int
-        The arrays of the convolution that 'pad_channels', 'depth_to_space', 'kn2row' and
-        'subsample' run instead, as far as they differ. For 'split_channels', the parts of input,
+        The arrays of the convolution that 'pad_channels', 'depth_to_space', 'kn2row', 'subsample'
+        and 'winograd' run instead, as far as they differ. For 'split_channels', the parts of input,
         weight and output; for 'fft', copies of them.
     planes, transforms : int
         For 'fft': the planes before and after the transforms, in float64; and the transforms, their
