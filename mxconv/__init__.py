@@ -4,6 +4,7 @@
   `corr2d_multi_in_out_1x1`.
 - The layer: `MultiChannelConv2D`, and `ConvGeometry` for its shapes.
 - Networks: `convert`, `revert`, `set_geometry`, `count_cost`.
+- Inference: `for_inference`.
 - Algorithms: `choose_algorithms`, `set_algorithm`, `load_choices`, `use_native`.
 - Files: `save_parameters`, `load_parameters`, `export_onnx`.
 - Namespaces, loaded when they are first used: `exercises` (the chapter's six, answered), `draw`
@@ -22,6 +23,7 @@ from .exercises.cost import count_cost
 from .files.onnx_export import export_onnx
 from .files.parameters import load_parameters, save_parameters
 from .geometry import ConvGeometry
+from .inference import for_inference
 from .layer import MultiChannelConv2D
 from .networks.conversion import convert, revert
 from .networks.reshaping import set_geometry
@@ -62,6 +64,7 @@ __all__ = [
     "corr2d_multi_in_out_1x1",
     "count_cost",
     "export_onnx",
+    "for_inference",
     "load_choices",
     "load_parameters",
     "revert",

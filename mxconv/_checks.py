@@ -11,8 +11,11 @@ from typing import Any, Iterable, List, Optional, Tuple, TypeVar, Union
 
 import numpy as np
 from mxnet import nd
+from mxnet import np as mx_np
 
 from . import dtypes
+
+ARRAY_TYPES = (nd.NDArray, mx_np.ndarray)  # what networks take
 
 T = TypeVar("T")
 Pair = Tuple[int, int]
@@ -261,3 +264,24 @@ def kernel(name: str, value: Any) -> nd.NDArray:
             f"received {dtypes.name_of(value.dtype)} on {value.context}"
         )
     return value
+
+
+def arrays(name: str, value: Any, kinds: Any = (tuple, list), hint: str = "") -> None:
+    """Reject anything but an array, or a nonempty sequence of them of one of the `kinds`.
+
+    `hint` ends the error for an integer, which may be part of a shape.
+    """
+    if isinstance(value, kinds):
+        if not value:
+            raise ValueError(
+                f"{name} is empty: expected an array for each input, received {name}={value!r}"
+            )
+        for i, item in enumerate(value):
+            arrays(f"{name}[{i}]", item, hint=hint)
+    elif type(value) not in ARRAY_TYPES:
+        several = " or a tuple of them" if list not in kinds else ""
+        hint = f"; {hint}" if hint and type(value) is int else ""
+        raise TypeError(
+            f"{name} has the wrong type: expected an mxnet.nd.NDArray or an mxnet.np.ndarray"
+            f"{several}, received {type(value).__module__}.{type(value).__name__}{hint}"
+        )

@@ -13,8 +13,8 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from mxnet import Context, MXNetError, init, nd, sym
 from mxnet.base import _LIB, check_call
-from mxnet.gluon import Block, HybridBlock, Parameter, nn
-from mxnet.gluon.block import _BlockScope
+from mxnet.gluon import Block, HybridBlock, Parameter, SymbolBlock, nn
+from mxnet.gluon.block import _BlockScope, _flatten, _regroup
 
 # The code of the method that traces a block, by which its calls are found on the stack.
 TRACE = HybridBlock._get_graph.__code__
@@ -111,6 +111,12 @@ def load_values(
     parameter._load_init(values, contexts, cast_dtype, dtype_source)
 
 
+def adopt_array(parameter: Parameter, array: nd.NDArray) -> None:
+    """Make an array that fits the values of a parameter without gradients, without copying it."""
+    parameter._init_impl(array, [array.context])  # which copies it
+    parameter._data = [array]
+
+
 def forget_symbol(parameter: Parameter) -> None:
     """Let a parameter make a new Symbol, which will have its present shape."""
     parameter._var = None
@@ -199,21 +205,28 @@ def run_graph(block: HybridBlock, x: nd.NDArray, context: Context) -> nd.NDArray
 def before_graph(block: HybridBlock, question: Callable[[HybridBlock], bool]) -> None:
     """Ask `question(block)` before each run of a block's graph, until the answer is True.
 
-    For that time the block has a method of its own, so later runs cost nothing.
+    For that time the block has a method of its own, so later runs cost nothing. Another question
+    doesn't replace the first, and one that is asked already isn't asked twice.
     """
-    block._call_cached_op = _AskFirst(block, question)
+    ask_first = vars(block).get("_call_cached_op") or _AskFirst(block)
+    ask_first.questions[question] = object()  # a new one, even if the question is the same
+    block._call_cached_op = ask_first
 
 
 class _AskFirst:
     """The method that `before_graph` gives to a block; unlike a function, it is copied with it."""
 
-    def __init__(self, block: HybridBlock, question: Callable[[HybridBlock], bool]) -> None:
-        self.block, self.question = block, question
+    def __init__(self, block: HybridBlock) -> None:
+        self.block = block
+        self.questions: Dict[Callable[[HybridBlock], bool], object] = {}
 
     def __call__(self, *arguments: Any) -> Any:
-        done = self.question(self.block)
-        if done and vars(self.block).get("_call_cached_op") is self:  # not one that is newer
-            del self.block._call_cached_op
+        for question, asked in list(self.questions.items()):
+            done = question(self.block)
+            if done and self.questions.get(question) is asked:  # not one that is newer
+                self.questions.pop(question, None)
+        if not self.questions:
+            vars(self.block).pop("_call_cached_op", None)
         return type(self.block)._call_cached_op(self.block, *arguments)
 
 
@@ -230,6 +243,31 @@ def build_graph(block: HybridBlock, arguments: Sequence[Any]) -> None:
 def drop_graph(block: HybridBlock) -> None:
     """Drop a block's graph, so that its next call traces it anew."""
     block._clear_cached_op()
+
+
+def flatten_inputs(arguments: Sequence[Any]) -> Tuple[List[Any], Any]:
+    """Return the arrays in nested lists and tuples, and how they were nested."""
+    flat, nesting = _flatten(arguments, "input")
+    return flat, nesting
+
+
+def flatten_outputs(outputs: Any) -> Tuple[List[Any], Any]:
+    """Return the arrays in nested lists and tuples, and how they were nested."""
+    flat, nesting = _flatten(outputs, "output")
+    return flat, nesting
+
+
+def regroup(arrays: Sequence[Any], nesting: Any) -> Any:
+    """Nest arrays as others were; the inverse of `flatten_inputs` and `flatten_outputs`."""
+    return _regroup(arrays, nesting)
+
+
+def set_signature(
+    block: SymbolBlock, inputs: Sequence[Any], of_inputs: Any, of_outputs: Any
+) -> None:
+    """Tell a block what its inputs are, and how these and its outputs are nested."""
+    block._cached_graph = list(inputs), block._cached_graph[1]
+    block._in_format, block._out_format = of_inputs, of_outputs
 
 
 def traces() -> Iterator[Mapping[str, Any]]:

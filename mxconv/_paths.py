@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 from threading import get_ident
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from . import _checks
 
@@ -35,11 +35,20 @@ def writable(path: Any, suffixes: Sequence[str]) -> Path:
 
 def write(path: Path, data: bytes) -> None:
     """Write a file atomically: a reader sees the old file or the new one, never a part of it."""
-    path = path.resolve()  # through a link, which stays one
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: each atomically, and none if one can't be written."""
+    beside = {}
     try:
-        beside.write_bytes(data)
-        os.replace(beside, path)
+        for path, data in files.items():
+            path = path.resolve()  # through a link, which stays one
+            beside[path] = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
+            beside[path].write_bytes(data)
+        for path, written in beside.items():
+            os.replace(written, path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        for written in beside.values():
+            written.unlink(missing_ok=True)
         raise

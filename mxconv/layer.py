@@ -15,7 +15,6 @@ from .geometry import ConvGeometry, Padding, Size
 from .selection import apply, switch
 from .selection.rules import may_gain
 
-ARRAY_TYPES = (nd.NDArray, np.ndarray)
 PARAMS_TYPES = (type(None), ParameterDict)
 ACTIVATIONS = (None, "relu", "sigmoid", "softrelu", "softsign", "tanh")
 
@@ -332,7 +331,7 @@ class MultiChannelConv2D(AdjustableConv2D):
         let 'auto' choose. An input like the last one is returned at once, as long as the weight's
         arrays are the same. An input in shared memory is returned on the CPU.
         """
-        if type(x) not in ARRAY_TYPES:
+        if type(x) not in _checks.ARRAY_TYPES:
             raise TypeError(
                 "x has the wrong type: expected an mxnet.nd.NDArray, an mxnet.np.ndarray or a "
                 f"Symbol, received {type(x).__module__}.{type(x).__name__}"

@@ -159,7 +159,7 @@ def test_the_winner_is_set_and_traced(mode, name, winner):
 def test_a_gain_has_to_exceed_the_noise():
     def decide(native, again, **others):
         times = {"native": native, timing.CONTROL: again, **others}
-        return timing._best({name: [(t,) for t in ts] for name, ts in times.items()})
+        return timing.best({name: [(t,) for t in ts] for name, ts in times.items()})
 
     assert decide([2, 9, 2], [2, 2, 2], depth_to_space=[1, 1, 9], pad_channels=[4, 4, 4]) == (
         "depth_to_space",
@@ -176,7 +176,7 @@ def test_a_gain_has_to_exceed_the_noise():
         "depth_to_space": [(1, 3)],
         "pad_channels": [(0.5, 6)],
     }
-    assert timing._best(times) == ("pad_channels", 1.5)
+    assert timing.best(times) == ("pad_channels", 1.5)
 
 
 def test_layers_are_timed_in_turn_and_alike_ones_once(monkeypatch):
@@ -313,11 +313,11 @@ def test_candidates_whose_arrays_are_too_many_are_not_called(arguments, size, tr
     layer.initialize()
     names = []
 
-    def quick(layer, candidates, x, dy):
+    def quick(candidates, make, x, dy):
         names.extend(candidates)
         return []
 
-    monkeypatch.setattr(timing, "_not_far_slower", quick)
+    monkeypatch.setattr(timing, "not_far_slower", quick)
     measured(layer, x, **QUICK)
     assert set(names) == tried
 
@@ -339,7 +339,8 @@ def test_the_bound_on_a_candidates_arrays(monkeypatch):
             counted_bytes.update(
                 native=native // share, pad_channels=most // share, depth_to_space=most // share + 4
             )
-            found = timing._affordable(["pad_channels", "depth_to_space"], layer, x, training)
+            arguments = layer.geometry, x.shape, True, x.dtype, training
+            found = timing.affordable(["pad_channels", "depth_to_space"], *arguments)
             assert found == ["pad_channels"]
 
 

@@ -162,21 +162,42 @@ def _merge_parameters(
 ) -> Tuple[Any, Optional[Any]]:
     """The weight (c_o, c_i, k_h, k_w) of the merged layer, and its bias or None."""
     context = first.weight.list_ctx()[0]
-    weights = []
+    parameters: List[Any] = []
     for name, layer in (("first", first), ("second", second)):
         weight = _checks.kernel(name, layer.weight.data(context).as_nd_ndarray())
-        weights.append(weight if g1.layout == "NCHW" else weight.transpose((0, 3, 1, 2)))
+        weight = weight if g1.layout == "NCHW" else weight.transpose((0, 3, 1, 2))
+        bias = None if layer.bias is None else layer.bias.data(context).as_nd_ndarray()
+        parameters.append((weight, bias))
+    ours, theirs = parameters
+    return merge_parameters(ours, theirs, g1, g2)
+
+
+def merge_parameters(
+    first: Tuple[Any, Any], second: Tuple[Any, Any], g1: ConvGeometry, g2: ConvGeometry
+) -> Tuple[Any, Optional[Any]]:
+    """Merge the parameters of two convolutions in NCHW, the second of which doesn't pad.
+
+    Parameters
+    ----------
+    first, second : tuple of NDArray
+        The weight (c_o, c_i / groups, k_h, k_w) and the bias (c_o,), which may be None, of each.
+    g1, g2 : ConvGeometry
+        The geometry of each, with its input channels.
+
+    Returns
+    -------
+    tuple of NDArray
+        The weight (c_o, c_i, k_h, k_w) of the merged convolution, and its bias or None.
+    """
+    (w1, b1), (w2, b2) = first, second
     # Start from the identity, a 1x1 kernel on the outputs, and pull it back layer by layer.
     c_o = g2.channels
-    identity = nd.eye(c_o, ctx=context, dtype=weights[1].dtype).reshape((c_o, c_o, 1, 1))
-    between = _pull_back(identity, weights[1], g2)
-    biases: List[Any] = []
-    if second.bias is not None:
-        biases.append(second.bias.data(context).as_nd_ndarray())
-    if first.bias is not None:
-        b1 = first.bias.data(context).as_nd_ndarray()
+    identity = nd.eye(c_o, ctx=w2.context, dtype=w2.dtype).reshape((c_o, c_o, 1, 1))
+    between = _pull_back(identity, w2, g2)
+    biases = [] if b2 is None else [b2]
+    if b1 is not None:
         biases.append(nd.dot(between.sum(axis=(2, 3)), b1))
-    return _pull_back(between, weights[0], g1), nd.add_n(*biases) if biases else None
+    return _pull_back(between, w1, g1), nd.add_n(*biases) if biases else None
 
 
 def _pull_back(kernel: Any, weight: Any, geometry: ConvGeometry) -> Any:

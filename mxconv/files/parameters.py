@@ -7,7 +7,7 @@ and each of the two libraries loads the other's files.
 import struct
 from itertools import chain
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 from mxnet import Context, nd
@@ -71,12 +71,17 @@ def save_parameters(net: Any, path: Any) -> None:
                 f"expected a net whose parameters all have values, received one in which {name!r} "
                 "has none; call net.initialize(), and net(x) once if input channels are deferred"
             ) from error
+    write(path, serialized(arrays))
+
+
+def serialized(arrays: Mapping[str, nd.NDArray]) -> bytes:
+    """Return arrays and their names as the bytes of one of MXNet's files."""
     names = [name.encode() for name in arrays]
     parts = [struct.pack("<3Q", saved_arrays.LIST_MAGIC, 0, len(arrays))]
     parts += [_gluon.serialized(array) for array in arrays.values()]
     parts += [struct.pack("<Q", len(names))]
     parts += [struct.pack("<Q", len(name)) + name for name in names]
-    write(path, b"".join(parts))
+    return b"".join(parts)
 
 
 def load_parameters(

@@ -1,13 +1,14 @@
 """What a network makes of Symbols: its graph, in which our layers are MXNet's own operator."""
 
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Collection, Dict, Iterator, List, Sequence, Tuple, Type, Union
 
 from mxnet import sym
-from mxnet.gluon import Block
+from mxnet.gluon import Block, HybridBlock
 from mxnet.util import is_np_array
 
-from .traversal import mxconv_layers
+from .. import _gluon
+from .traversal import all_blocks, mxconv_layers
 
 
 @contextmanager
@@ -21,6 +22,20 @@ def force_native(net: Block) -> Iterator[None]:
     finally:
         for layer, native_only in before.items():
             layer.native_only = native_only
+
+
+@contextmanager
+def eager(net: Block) -> Iterator[None]:
+    """Keep every block from running its cached graph, inside of which hooks aren't called."""
+    blocks: Collection[Block] = [b for b in all_blocks(net) if isinstance(b, HybridBlock)]
+    before = {block: _gluon.is_hybridized(block) for block in blocks}
+    try:
+        for block in blocks:
+            _gluon.set_hybridized(block, False)
+        yield
+    finally:
+        for block, active in before.items():
+            _gluon.set_hybridized(block, active)
 
 
 def trace_symbol(net: Block, call: Callable[..., Any], shapes: Sequence[Any]) -> Any:

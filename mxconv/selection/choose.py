@@ -1,13 +1,14 @@
 """The algorithms of a network's layers: chosen by the rules or by measuring, set, or loaded."""
 
-import sys
-from typing import Any, Collection, Dict, Iterable, Iterator, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 from mxnet.gluon import Block
 
 from .. import _checks, _paths, dtypes
+from .._checks import ARRAY_TYPES
+from .._progress import progress_of
 from ..algorithms import CHOICES
-from ..layer import ARRAY_TYPES, MultiChannelConv2D
+from ..layer import MultiChannelConv2D
 from ..networks.traversal import Where, check_support, matching_layers
 from . import apply
 from .inputs import arrays_by_running, blocks_in_graphs, shapes_by_tracing
@@ -133,7 +134,8 @@ def choose_algorithms(
     _checks.positive("seconds", seconds)
     _checks.boolean("progress", progress)
     if measure:
-        _check_arrays("x", x, kinds=(tuple,))
+        hint = "a shape is enough only without measure=True"
+        _checks.arrays("x", x, (tuple,), hint)
     path = None if path is None else _paths.writable(path, (".json",))
     if measure:
         rows, algorithms = _measured(net, names, x, training, seconds, progress)
@@ -268,7 +270,9 @@ def _measured(
         distinct.setdefault(key, layer)
     results: Dict[Any, Fastest] = {
         key: measure_fastest(layer, inputs[layer], training, layer in in_graphs, seconds)
-        for key, layer in _with_progress(distinct.items(), progress)
+        for key, layer in progress_of(
+            distinct.items(), "choose_algorithms", "convolution", progress
+        )
     }
     rows, algorithms = [], {}
     for layer in (layer for layer in names if layer in inputs):
@@ -291,44 +295,3 @@ def _shapes(x: Any) -> Any:
     if type(x) in (tuple, list):
         return type(x)(map(_shapes, x))
     return x
-
-
-def _check_arrays(name: str, value: Any, kinds: Any = (tuple, list)) -> None:
-    """Reject anything but an array, or a nonempty sequence of them of one of the `kinds`."""
-    if isinstance(value, kinds):
-        if not value:
-            raise ValueError(
-                f"{name} is empty: expected an array for each input, received {name}={value!r}"
-            )
-        for i, item in enumerate(value):
-            _check_arrays(f"{name}[{i}]", item)
-    elif type(value) not in ARRAY_TYPES:
-        several = " or a tuple of them" if list not in kinds else ""
-        hint = "; a shape is enough only without measure=True" if type(value) is int else ""
-        raise TypeError(
-            f"{name} has the wrong type: expected an mxnet.nd.NDArray or an mxnet.np.ndarray"
-            f"{several}, received {type(value).__module__}.{type(value).__name__}{hint}"
-        )
-
-
-def _with_progress(items: Collection[Any], progress: bool) -> Iterable[Any]:
-    """Yield the items one by one, with the progress shown."""
-    if not progress:
-        return items
-    if sys.stderr.isatty():  # anywhere else, every update of the bar would be kept
-        try:
-            from tqdm import tqdm
-        except ImportError:
-            pass
-        else:
-            bar: Iterable[Any] = tqdm(items, desc="mxconv.choose_algorithms", unit="convolution")
-            return bar
-    return _in_lines(items)
-
-
-def _in_lines(items: Collection[Any]) -> Iterator[Any]:
-    """Yield the items, and print a line before each."""
-    for number, item in enumerate(items, 1):
-        text = f"mxconv.choose_algorithms: convolution {number} of {len(items)}"
-        print(text, file=sys.stderr, flush=True)
-        yield item

@@ -1,15 +1,14 @@
 """What each layer of a network gets as its input: its shape, by tracing, or the array itself."""
 
-from contextlib import contextmanager
-from typing import Any, Collection, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
 
 from mxnet import autograd, nd
-from mxnet.gluon import Block, HybridBlock
+from mxnet.gluon import Block
 
 from .. import _gluon
 from ..layer import MultiChannelConv2D
 from ..networks.operators import operators_of
-from ..networks.tracing import flatten, force_native
+from ..networks.tracing import eager, flatten, force_native
 from ..networks.traversal import all_blocks
 
 
@@ -62,7 +61,7 @@ def arrays_by_running(
         recorded.setdefault(layer, arguments[0])
 
     try:
-        with autograd.pause(), force_native(net), _eager(net):
+        with autograd.pause(), force_native(net), eager(net):
             for layer in layers:
                 hooks.append(layer.register_forward_pre_hook(record_input))
             net(*inputs)
@@ -83,17 +82,3 @@ def blocks_in_graphs(net: Block) -> Set[Block]:
     """Return the blocks inside the graph of a hybridized block above them."""
     hybridized = [block for block in all_blocks(net) if _gluon.is_hybridized(block)]
     return {below for block in hybridized for below in all_blocks(block) if below is not block}
-
-
-@contextmanager
-def _eager(net: Block) -> Iterator[None]:
-    """Keep every block from running its cached graph, inside of which hooks aren't called."""
-    blocks: Collection[Block] = [b for b in all_blocks(net) if isinstance(b, HybridBlock)]
-    before = {block: _gluon.is_hybridized(block) for block in blocks}
-    try:
-        for block in blocks:
-            _gluon.set_hybridized(block, False)
-        yield
-    finally:
-        for block, active in before.items():
-            _gluon.set_hybridized(block, active)

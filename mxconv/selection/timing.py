@@ -5,7 +5,7 @@ import statistics
 import time
 from dataclasses import asdict
 from itertools import count
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -65,7 +65,7 @@ def measure_fastest(
         How long to measure.
     """
     names = _candidates(layer, x, training or in_graph)
-    names = _affordable(names, layer, x, training)
+    names = affordable(names, layer.geometry, x.shape, layer.bias is not None, x.dtype, training)
     if not names:
         return Fastest("native", 1.0, ())
     x = x.detach()  # a separate array as far as autograd is concerned
@@ -73,13 +73,13 @@ def measure_fastest(
         dy = _clone_layer(layer, "native", x)(x) if training else None
         if training:
             x.attach_grad()
-        names = _not_far_slower(layer, names, x, dy)
+        names = not_far_slower(names, lambda name: _clone_layer(layer, name, x), x, dy)
         rejected = _rejected(layer, names, x, dy) if names else ()
         clones = {name: _clone_layer(layer, name, x) for name in names if name not in rejected}
         if not clones:
             return Fastest("native", 1.0, rejected)
         clones.update({name: _clone_layer(layer, "native", x) for name in ("native", CONTROL)})
-        return Fastest(*_best(_measure(clones, x, dy, seconds)), rejected)
+        return Fastest(*best(measure(clones, x, dy, seconds)), rejected)
 
 
 def _candidates(layer: MultiChannelConv2D, x: Any, like_training: bool) -> List[str]:
@@ -97,39 +97,46 @@ def _candidates(layer: MultiChannelConv2D, x: Any, like_training: bool) -> List[
     ]
 
 
-def _affordable(
-    names: Sequence[str], layer: MultiChannelConv2D, x: Any, training: bool
+def affordable(
+    names: Sequence[str],
+    geometry: ConvGeometry,
+    input_shape: Sequence[int],
+    has_bias: bool,
+    dtype: Any,
+    training: bool,
 ) -> List[str]:
     """Return the algorithms that don't need too much memory, which could crash the process.
 
     Every array that a pass makes is counted, although not all of them exist at once.
     """
-    geometry, dtype = layer.geometry, dtypes.name_of(x.dtype)
-    input_shape = geometry.to_nchw(x.shape)
-    output_shape = geometry.to_nchw(geometry.output_shape(x.shape))
+    x_shape = geometry.to_nchw(input_shape)
+    y_shape = geometry.to_nchw(geometry.output_shape(input_shape))
 
     def size(name: str) -> int:
-        memory = memory_cost(geometry, input_shape, output_shape, layer.bias is not None, name)
+        memory = memory_cost(geometry, x_shape, y_shape, has_bias, name)
         passes = (memory.saved_for_backward, memory.gradients) if training else (memory.forward,)
-        return sum(arrays.in_bytes(dtype).total for arrays in passes)
+        return sum(arrays.in_bytes(dtypes.name_of(dtype)).total for arrays in passes)
 
     native = size("native")
     most = min(max(MAX_TIMES_BYTES * native, ALWAYS_ALLOWED_BYTES), native + MAX_EXTRA_BYTES)
     return [name for name in names if size(name) <= most]
 
 
-def _not_far_slower(layer: MultiChannelConv2D, names: Sequence[str], x: Any, dy: Any) -> List[str]:
+def not_far_slower(
+    names: Sequence[str], make: Callable[[str], Callable[[Any], Any]], x: Any, dy: Any = None
+) -> List[str]:
     """Return the algorithms that aren't far slower than 'native' in their first few calls.
 
     This comes before everything else that calls them, so a slow one is called only that often.
+    `make(name)` returns a block that runs an algorithm.
     """
-    native = _clone_layer(layer, "native", x)
+    native = make("native")
     _seconds(native, x, dy)
     most = MAX_SLOWDOWN * _seconds(native, x, dy)[-1]
 
     def is_quick(name: str) -> bool:
-        clone = _clone_layer(layer, name, x)
-        return any(_seconds(clone, x, dy)[-1] <= most for _ in range(MAX_TRIES))
+        block = make(name)
+        return any(_seconds(block, x, dy)[-1] <= most for _ in range(MAX_TRIES))
 
     return [name for name in names if is_quick(name)]
 
@@ -165,18 +172,14 @@ def _rejected(layer: MultiChannelConv2D, names: Sequence[str], x: Any, dy: Any) 
     magnitudes = (abs(x), None if dy is None else abs(dy))
     expected = _results(_clone_layer(layer, "native", x), x, dy)
     bounds = _results(_clone_layer(layer, "native", x, positive=True), *magnitudes)
-    unit = float(np.finfo(x.dtype).eps) / 2
-    factors = [
-        3 * gamma_n(min(terms, int(MAX_ROUNDING / unit)), unit)
-        for terms in _terms(layer.geometry, x.shape)
-    ]
+    factors = rounding_factors(layer.geometry, x.shape, x.dtype)
 
     def is_right(name: str) -> bool:
         actual = _results(_clone_layer(layer, name, x), x, dy)
-        if not _is_close(actual, expected, bounds, factors):
+        if not is_close(actual, expected, bounds, factors):
             return False
         actual = _results(_clone_layer(layer, name, x, positive=True), *magnitudes)
-        return _is_close(actual, bounds, bounds, factors)
+        return is_close(actual, bounds, bounds, factors)
 
     return tuple(name for name in names if not is_right(name))
 
@@ -194,7 +197,7 @@ def _results(layer: MultiChannelConv2D, x: Any, dy: Any) -> List[Any]:
     return [array.asnumpy() for array in arrays]
 
 
-def _is_close(
+def is_close(
     actual: Sequence[Any], expected: Sequence[Any], bounds: Sequence[Any], factors: Sequence[float]
 ) -> bool:
     """Return whether no element differs by more than a factor of its bound, array by array.
@@ -212,6 +215,20 @@ def _is_close(
     return True
 
 
+def rounding_factors(
+    geometry: ConvGeometry, input_shape: Tuple[int, ...], dtype: Any
+) -> List[float]:
+    """Return how far y, dx, dweight and dbias may be off, relative to their sums of magnitudes.
+
+    Each factor is 3 gamma_n: of two results, and of the sum of magnitudes itself.
+    """
+    unit = float(np.finfo(dtype).eps) / 2
+    return [
+        3 * gamma_n(min(terms, int(MAX_ROUNDING / unit)), unit)
+        for terms in _terms(geometry, input_shape)
+    ]
+
+
 def _terms(geometry: ConvGeometry, input_shape: Tuple[int, ...]) -> Tuple[int, int, int, int]:
     """Return how many products make up an element of y, dx, dweight and dbias."""
     weight, y = math.prod(geometry.weight_shape), math.prod(geometry.output_shape(input_shape))
@@ -225,25 +242,25 @@ def _terms(geometry: ConvGeometry, input_shape: Tuple[int, ...]) -> Tuple[int, i
     )
 
 
-def _measure(
-    layers: Mapping[str, MultiChannelConv2D], x: Any, dy: Any, seconds: float
+def measure(
+    blocks: Mapping[str, Callable[[Any], Any]], x: Any, dy: Any, seconds: float
 ) -> Dict[str, List[Times]]:
-    """Return the times of each layer, called in turn for a number of seconds."""
-    for layer in layers.values():
+    """Return the times of each block, called in turn for a number of seconds."""
+    for block in blocks.values():
         for _ in range(2):
-            _seconds(layer, x, dy)
-    times: Dict[str, List[Times]] = {name: [] for name in layers}
+            _seconds(block, x, dy)
+    times: Dict[str, List[Times]] = {name: [] for name in blocks}
     start = time.perf_counter()
     for rounds in count(1):
-        for name, layer in layers.items():
-            times[name].append(_seconds(layer, x, dy))
+        for name, block in blocks.items():
+            times[name].append(_seconds(block, x, dy))
         passed = time.perf_counter() - start
         if passed >= seconds * (1 if rounds >= MIN_ROUNDS else MAX_TIMES_SECONDS):
             break
     return times
 
 
-def _seconds(layer: MultiChannelConv2D, x: Any, dy: Any) -> Times:
+def _seconds(block: Callable[[Any], Any], x: Any, dy: Any) -> Times:
     """Return the seconds until the output is computed, and until it has been read.
 
     Given a dy, return only the seconds of a training step.
@@ -251,11 +268,11 @@ def _seconds(layer: MultiChannelConv2D, x: Any, dy: Any) -> Times:
     start = time.perf_counter()
     if dy is not None:
         with autograd.record():
-            y = layer(x)
+            y = block(x)
         y.backward(dy)
         nd.waitall()
         return (time.perf_counter() - start,)
-    y = layer(x)
+    y = block(x)
     nd.waitall()
     computed = time.perf_counter()
     y = y + 0
@@ -263,7 +280,7 @@ def _seconds(layer: MultiChannelConv2D, x: Any, dy: Any) -> Times:
     return computed - start, time.perf_counter() - start
 
 
-def _best(times: Mapping[str, Sequence[Times]]) -> Tuple[str, float]:
+def best(times: Mapping[str, Sequence[Times]]) -> Tuple[str, float]:
     """Return the algorithm to choose and its gain, from the times of each."""
     medians = {name: [statistics.median(t) for t in zip(*times[name])] for name in times}
     pairs = list(zip(medians.pop("native"), medians.pop(CONTROL)))
@@ -272,5 +289,5 @@ def _best(times: Mapping[str, Sequence[Times]]) -> Tuple[str, float]:
         name: min(min(pair) / median for pair, median in zip(pairs, ours))
         for name, ours in medians.items()
     }
-    best = max(gains, key=lambda name: gains[name])
-    return (best, gains[best]) if gains[best] > max(MIN_GAIN, noise) else ("native", 1.0)
+    winner = max(gains, key=lambda name: gains[name])
+    return (winner, gains[winner]) if gains[winner] > max(MIN_GAIN, noise) else ("native", 1.0)

@@ -51,6 +51,7 @@ def predict(
     context: Context,
     training: bool = False,
     in_graph: bool = False,
+    constant: bool = False,
 ) -> str:
     """Return the name of the algorithm that 'auto' chooses; without a rule, that is 'native'.
 
@@ -68,8 +69,10 @@ def predict(
         Whether calls are recorded to compute gradients.
     in_graph : bool
         Whether the convolution is part of the graph of a network.
+    constant : bool
+        Whether its weight is constant, so that it is rearranged only once.
     """
-    work = Work.of(geometry, input_shape, training)
+    work = Work.of(geometry, input_shape, training, constant)
     return next(
         (
             question.algorithm

@@ -9,7 +9,15 @@ of an AMD EPYC with AVX-512, whose use DNNL_MAX_CPU_ISA=AVX2 turned off.
 """
 
 from ..._cpuinfo import has_avx2
-from .questions import PaddingLimits, Rule, depth_to_space, kn2row, pad_channels, split_channels
+from .questions import (
+    PaddingLimits,
+    Rule,
+    depth_to_space,
+    kn2row,
+    pad_channels,
+    split_channels,
+    winograd,
+)
 
 SPLIT_CHANNELS = split_channels(
     # 15>15 3x3 @28 g15, 2.1: 0.89 / 0.85; 20>20 3x3 @28 g20, 5: 1.10 / 1.01.
@@ -73,6 +81,17 @@ PAD_CHANNELS = pad_channels(
         min_pixels=1700,
         min_pixels_per_output=1.5,
     ),
+    # With the weight's copy made once, smaller maps and more outputs gain; benchmarks/constant.md.
+    constant=PaddingLimits(
+        max_expansion=0.5,
+        max_outputs_with_inputs=32,
+        min_macs=1.2e6,
+        min_pixels=1300,
+        min_pixels_per_output=1.5,
+    ),
 )
 
-RULE = Rule("AVX2", has_avx2, (SPLIT_CHANNELS, KN2ROW, DEPTH_TO_SPACE, PAD_CHANNELS))
+# With a constant weight only; benchmarks/constant.md.
+WINOGRAD = winograd(min_channels=256, min_pixels=784, min_pixels_per_image=100)
+
+RULE = Rule("AVX2", has_avx2, (SPLIT_CHANNELS, KN2ROW, DEPTH_TO_SPACE, WINOGRAD, PAD_CHANNELS))

@@ -28,6 +28,7 @@ from .questions import (
     pad_channels,
     split_channels,
     train_layout,
+    winograd,
 )
 
 TRAIN_LAYOUT = train_layout(
@@ -108,11 +109,22 @@ PAD_CHANNELS = pad_channels(
         min_pixels=2048,
         min_pixels_per_output=1.5,
     ),
+    # With the weight's copy made once, smaller maps and more outputs gain; benchmarks/constant.md.
+    constant=PaddingLimits(
+        max_expansion=1.7,
+        max_outputs_with_inputs=32,
+        min_macs=1.2e6,
+        min_pixels=640,
+        min_pixels_per_output=0.75,
+    ),
 )
+
+# With a constant weight only; benchmarks/constant.md.
+WINOGRAD = winograd(min_channels=256, min_pixels=784, min_pixels_per_image=100)
 
 # kn2row comes before the two algorithms that it usually beats where it pays.
 RULE = Rule(
     "AVX-512",
     has_avx512,
-    (TRAIN_LAYOUT, SPLIT_CHANNELS, KN2ROW, DEPTH_TO_SPACE, PAD_CHANNELS),
+    (TRAIN_LAYOUT, SPLIT_CHANNELS, KN2ROW, DEPTH_TO_SPACE, WINOGRAD, PAD_CHANNELS),
 )

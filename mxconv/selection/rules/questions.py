@@ -14,6 +14,7 @@ from ... import _cpuinfo
 from ...algorithms import kn2row as _kn2row
 from ...algorithms import pad_channels as _pad_channels
 from ...algorithms import split_channels as _split_channels
+from ...algorithms import winograd as _winograd
 from ...algorithms.pad_channels import HALF_LANES
 from ...geometry import ConvGeometry
 
@@ -38,6 +39,8 @@ class Work(NamedTuple):
     macs_per_output, macs : int
     training : bool
         Whether gradients are computed as well.
+    constant : bool
+        Whether the weight is constant, so that it is rearranged only once.
     threads : int
         The number of threads that MXNet computes an operator with.
     price : int
@@ -49,11 +52,18 @@ class Work(NamedTuple):
     macs_per_output: int
     macs: int
     training: bool
+    constant: bool
     threads: int
     price: int
 
     @classmethod
-    def of(cls, geometry: ConvGeometry, input_shape: Tuple[int, ...], training: bool) -> "Work":
+    def of(
+        cls,
+        geometry: ConvGeometry,
+        input_shape: Tuple[int, ...],
+        training: bool,
+        constant: bool = False,
+    ) -> "Work":
         """Return the work of a normalized geometry and an input of shape (n, c_i, h, w)."""
         n, _, o_h, o_w = geometry.output_shape(input_shape)
         c_o, c_i, k_h, k_w = geometry.weight_shape
@@ -62,7 +72,8 @@ class Work(NamedTuple):
         on_all_cores = 2 * threads > _cpuinfo.cores()
         each = PRICE_PER_THREAD_ON_ALL_CORES if on_all_cores else PRICE_PER_THREAD
         price = each * threads if threads > 1 else 1
-        return cls(pixels, o_h * o_w, macs_per_output, macs, training, threads, price)
+        per_image, how = o_h * o_w, (training, constant, threads, price)
+        return cls(pixels, per_image, macs_per_output, macs, *how)
 
 
 class Question(NamedTuple):
@@ -222,6 +233,7 @@ def kn2row(
     return Question("kn2row", suits, pays)
 
 
+SHARE_IF_CONSTANT = 0.5  # of the work instead of loops: of a constant weight, tiles are made once
 MAX_TILE_OUTPUTS = 4  # with several input channels
 # With one, no more outputs than this, nor than the kernel's size minus 4; 1>4 5x5 @64 loses.
 MAX_FILTER_OUTPUTS, FILTER_KERNEL_EXCESS = 6, 4
@@ -263,7 +275,8 @@ def depth_to_space(
         if work.pixels_per_image < min_pixels:
             return False
         if falls_back(geometry, work):
-            return work.macs >= min_macs_instead_of_loops * work.price
+            share = SHARE_IF_CONSTANT if work.constant else 1
+            return work.macs >= min_macs_instead_of_loops * work.price * share
         least = min_macs if min(k_h, k_w) > MIN_TILE_KERNEL else min_macs_5x5
         least = min_macs_one_input if c_i == 1 else least
         return work.pixels * work.macs_per_output >= least * work.price
@@ -289,6 +302,28 @@ def falls_back(geometry: ConvGeometry, work: Work) -> bool:
         return False
     whole = c_i == 1 or columns <= MAX_WHOLE_COLUMNS
     return whole and columns > MAX_COLUMNS_PER_ELEMENT * work.threads * elements
+
+
+def winograd(min_channels: int, min_pixels: int, min_pixels_per_image: int) -> Question:
+    """Fewer products, for large 3x3 convolutions whose weight is constant.
+
+    Parameters
+    ----------
+    min_channels : int
+        Of the input and of the output.
+    min_pixels, min_pixels_per_image : int
+    """
+
+    def suits(geometry: ConvGeometry) -> bool:
+        least = min(geometry.channels, geometry.in_channels)
+        return least >= min_channels and not _winograd.unsupported(geometry)
+
+    def pays(geometry: ConvGeometry, work: Work) -> bool:
+        if not work.constant or work.training or work.pixels_per_image < min_pixels_per_image:
+            return False
+        return work.pixels >= min_pixels * work.price
+
+    return Question("winograd", suits, pays)
 
 
 MIN_PADDED_INPUTS = 16  # 7>7 and 9>9 3x3 lose on every CPU
@@ -319,7 +354,11 @@ class PaddingLimits(NamedTuple):
 
 
 def pad_channels(
-    max_padded_inputs: float, strided: bool, inference: PaddingLimits, training: PaddingLimits
+    max_padded_inputs: float,
+    strided: bool,
+    inference: PaddingLimits,
+    training: PaddingLimits,
+    constant: PaddingLimits,
 ) -> Question:
     """Products with zeros, and copies, that cost less than the slow kernel for odd channels.
 
@@ -329,8 +368,14 @@ def pad_channels(
         Input channels after padding, per input channel.
     strided : bool
         Whether it also pays with strides in inference; in training it does.
-    inference, training : PaddingLimits
+    inference, training, constant : PaddingLimits
+        The last in inference with a constant weight.
     """
+
+    def limits_for(work: Work) -> PaddingLimits:
+        if work.training:
+            return training
+        return constant if work.constant else inference
 
     def suits(geometry: ConvGeometry) -> bool:
         c_o, c_i, k_h, k_w = geometry.weight_shape
@@ -345,7 +390,7 @@ def pad_channels(
 
     def pays(geometry: ConvGeometry, work: Work) -> bool:
         c_o, c_i, _, _ = geometry.weight_shape
-        padded, limits = _pad_channels.inner(geometry), training if work.training else inference
+        padded, limits = _pad_channels.inner(geometry), limits_for(work)
         pads_inputs = padded.in_channels > c_i
         if geometry.strides != (1, 1) and not (strided or work.training):
             return False

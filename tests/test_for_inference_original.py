@@ -1,0 +1,342 @@
+"""`for_inference` leaves the original as it was, says how far it is, and keeps to its memory."""
+
+import gc
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from helpers import MODES, hybridize, slow_but
+from inference import QUICK, X, assert_close, random, ready, sequence, small
+from mxconv import MultiChannelConv2D, for_inference
+from mxconv.inference import build, plans, search
+from mxconv.inference.graph import Entry, Node
+from mxconv.networks.traversal import all_blocks
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon, nd
+from mxnet.gluon import nn
+
+BRIEF = dict(seconds=0.001, progress=False)
+WAYS = {"by rule": QUICK, "measured": BRIEF}
+EVERY_WAY = pytest.mark.parametrize("way", WAYS)
+
+
+def state(net):
+    """What a network is, down to the objects it holds."""
+    blocks = [
+        (block, block._cached_op, dict(block._flags), {**vars(block), "native_only": None})
+        for block in all_blocks(net)
+    ]
+    layers = [
+        (block.algorithm, block.chosen_algorithm, block.native_only)
+        for block in all_blocks(net)
+        if isinstance(block, MultiChannelConv2D)
+    ]
+    parameters = [(p, p._data, *p.list_data(), p.grad_req) for p in net.collect_params().values()]
+    values = [p.data().asnumpy().tobytes() for p in net.collect_params().values()]
+    return blocks, layers, parameters, values
+
+
+def same(first, second):
+    """Whether two states hold the same objects, and equal values."""
+    if isinstance(first, (list, tuple)):
+        return len(first) == len(second) and all(map(same, first, second))
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
+    return first is second or (type(first) in (str, bytes, bool, int) and first == second)
+
+
+def network():
+    ours = MultiChannelConv2D(5, 3, padding=1), MultiChannelConv2D(6, 3, algorithm="im2col")
+    return ready(sequence(*ours, nn.BatchNorm(), nn.Conv2D(3, 1), nn.Dense(2)), random(*X))
+
+
+# The original
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("mode", MODES)
+def test_the_original_is_untouched(mode, way):
+    net, (x,) = network()
+    hybridize(net, mode)
+    y = net(x).asnumpy()
+    before = state(net)
+    for_inference(net, x, **WAYS[way])
+    assert same(state(net), before)
+    assert np.array_equal(net(x).asnumpy(), y)
+    assert same(state(net), before)
+
+
+def test_gradients_afterwards_are_the_same():
+    results = []
+    for convert_first in (False, True):
+        mx.random.seed(3)
+        net, (x,) = network()
+        net.hybridize()
+        if convert_first:
+            for_inference(net, x, **QUICK)
+        x.attach_grad()
+        with autograd.record():
+            y = net(x)
+        y.backward()
+        trained = [p for p in net.collect_params().values() if p.grad_req != "null"]
+        results.append([a.asnumpy() for a in (y, x.grad, *(p.grad() for p in trained))])
+    assert all(np.array_equal(*pair) for pair in zip(*results))
+
+
+def test_training_the_original_further_does_not_reach_the_new_one():
+    net, (x,) = network()
+    net.hybridize()
+    fast = for_inference(net, x, **QUICK)
+    y = fast(x).asnumpy()
+    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 1})
+    before = net(x).asnumpy()
+    with autograd.record():
+        loss = (net(x) ** 2).sum()
+    loss.backward()
+    trainer.step(1)
+    assert np.abs(net(x).asnumpy() - before).max() > 0.01
+    assert np.array_equal(fast(x).asnumpy(), y)
+    net.initialize(force_reinit=True)
+    assert np.array_equal(fast(x).asnumpy(), y)
+    assert np.array_equal(fast.folded()(x).asnumpy(), fast.folded()(x).asnumpy())
+
+
+class Interrupting(nn.HybridSequential):
+    """Raises an error in its n-th call from now on."""
+
+    calls, error = -1, None
+
+    def hybrid_forward(self, F, x):
+        self.calls -= 1
+        if not self.calls:
+            raise self.error
+        return super().hybrid_forward(F, x)
+
+
+ERRORS = pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])
+
+
+@ERRORS
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_an_error_inside_of_the_network_leaves_it_as_it_was(call, error):
+    """Its first call is on the inputs, its second on another batch, its third on Symbols."""
+    layers, (x,) = network()
+    net = Interrupting()
+    net.add(*layers)
+    layers.hybridize()
+    before, net.calls, net.error = state(layers), call, error("stop")
+    if call == 2 and error is not KeyboardInterrupt:  # it may demand its batch size
+        assert len(for_inference(net, x, **QUICK).report.errors) == 1
+    else:
+        kind = TypeError if call == 3 and error is not KeyboardInterrupt else error
+        with pytest.raises(kind, match="stop"):
+            for_inference(net, x, **QUICK)
+    assert same(state(layers), before)
+
+
+@pytest.mark.parametrize(
+    "module, name",
+    [(search, "race"), (search.choosing, "by_measuring"), (build, "InferenceNetwork")],
+)
+def test_interrupted_while_it_measures(module, name, monkeypatch, tmp_path):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    net, (x,) = network()
+    net.hybridize()
+    net(x)
+    before = state(net)
+    monkeypatch.setattr(module, name, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        for_inference(net, x, path=tmp_path / "choices.json", **BRIEF)
+    assert same(state(net), before) and not list(tmp_path.iterdir())
+
+
+# Passes that are wrong
+
+
+def plus_one(graph, *args):
+    """A pass that adds 1 to every output, unless it has nothing to do."""
+    if args == ({}, *args[1:]):
+        return 0
+    for i, head in enumerate(graph.heads):
+        graph.heads[i] = Entry(Node("_plus_scalar", "wrong", [head], {"scalar": 1}))
+    return 1
+
+
+def always_im2col(monkeypatch):
+    """Let every convolution be computed by another algorithm."""
+
+    def chosen(tasks):
+        return search.choosing.Chosen(dict.fromkeys(tasks, "im2col"), frozenset())
+
+    choose = {
+        "by_rule": lambda tasks, *rest: chosen(tasks),
+        "by_measuring": lambda graph, tasks, *rest: chosen(tasks.values()),
+    }
+    for name, function in choose.items():
+        monkeypatch.setattr(search.choosing, name, function)
+
+
+WRONG = {
+    "wider channels": "widen_channels",
+    "folding": "fold_scalings",
+    "algorithms": "use_algorithms",
+}
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("step", slow_but(WRONG, "folding"))
+def test_a_wrong_pass_is_left_out_and_reported(step, way, monkeypatch):
+    for module in (plans, search):
+        monkeypatch.setattr(module, WRONG[step], plus_one, raising=False)
+    if step == "algorithms":
+        always_im2col(monkeypatch)
+    net, (x,) = ready(small(), random(*X))
+    fast = for_inference(net, x, **WAYS[way])
+    (dropped,) = (s for s in fast.report.steps if s.name == step and not s.kept)
+    assert re.match(r"dropped: the output for a batch of \d differs by", dropped.what)
+    for ours in (fast, fast.folded()):
+        assert_close(ours(x), net(x))
+
+
+@EVERY_WAY
+def test_a_wrong_fusion_is_left_out_and_reported(way, monkeypatch):
+    for module in (plans, build):
+        monkeypatch.setattr(module, "fuse", lambda graph: graph.symbol() + 1)
+    net, (x,) = ready(small(), random(*X))
+    fast = for_inference(net, x, **WAYS[way])
+    steps = [step for step in fast.report.steps if "usion" in step.name]
+    assert steps and all(step.what.startswith("dropped: the output") for step in steps)
+    assert_close(fast(x), net(x))
+
+
+def test_a_tolerance_that_nothing_meets_leaves_the_network_as_it_was():
+    net, (x,) = ready(small(), random(*X))
+    fast = for_inference(net, x, tolerance=1e-30, **QUICK)
+    assert fast.report.errors == dict.fromkeys(fast.report.errors, 0.0)
+    assert not fast.report.steps[-1].kept and "at most 1.0e-30 is allowed" in str(fast.report)
+
+
+# The report and the progress
+
+
+@EVERY_WAY
+def test_the_report(way):
+    net, (x,) = ready(small(), random(*X))
+    report = for_inference(net, x, **WAYS[way]).report
+    lines = str(report).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert all(line == line.rstrip() for line in lines)
+    table = lines[: lines.index("")]
+    start = table[0].index("what it did")
+    assert len(table) >= len(report.steps) + 1
+    assert all(set(row[start - 2 : start]) == {" "} and row[start] != " " for row in table)
+    assert any("1 scales and shifts folded" in row for row in table)
+    measured = way == "measured"
+    assert ("gain" in table[0]) == measured == any("in all: " in line for line in lines)
+    assert (report.gain is None) == (report.gain_over_fused is None) == (not measured)
+    assert lines[-1] == f"on {report.machine}" and "MXNet 1.9.1" in report.machine
+    assert set(report.errors) == {"the output for a batch of 2", "the output for a batch of 1"}
+    assert 0 <= max(report.errors.values()) <= report.tolerance < 1e-4
+
+
+def test_many_outputs_are_not_all_listed():
+    net, (x,) = network()
+
+    class Many(nn.HybridSequential):
+        def hybrid_forward(self, F, x):
+            return [super().hybrid_forward(F, x)] * 9
+
+    many = Many()
+    many.add(*net)
+    text = str(for_inference(many, x, **QUICK).report)
+    assert (
+        "output 3 for a batch of 2 and 14 more" in text and max(map(len, text.split("\n"))) <= 100
+    )
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_progress_on_standard_error(progress, capsys):
+    net, (x,) = ready(small(), random(*X))
+    for_inference(net, x, seconds=0.001, progress=progress)
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert all(line.startswith("mxconv.for_inference: ") for line in lines)
+    assert bool(lines) == progress and ("mxconv.for_inference: folding" in lines) == progress
+
+
+def test_by_rule_it_is_the_same_each_time_and_measures_nothing(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(search, "race", fail)
+    monkeypatch.setattr(search.choosing, "by_measuring", fail)
+    net, (x,) = network()
+    first, second = (for_inference(net, x, **QUICK) for _ in range(2))
+    assert str(first.report) == str(second.report)
+    assert np.array_equal(first(x).asnumpy(), second(x).asnumpy())
+
+
+# Memory
+
+ON_LINUX = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc")
+
+PEAK = """
+import sys
+import mxconv
+import mxnet as mx
+from mxnet import nd
+from mxnet.gluon import nn
+
+def memory(name):
+    with open("/proc/self/status") as file:
+        (line,) = (line for line in file if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+net = nn.HybridSequential()
+net.add(nn.Conv2D(512, 3, padding=1, in_channels=512), nn.BatchNorm(), nn.Activation("relu"))
+net.add(nn.Conv2D(510, 3, padding=1), nn.BatchNorm(), nn.Activation("relu"))
+net.add(nn.Dense(2048, activation="relu"), nn.Dense(2048, activation="relu"), nn.Dense(10))
+net.initialize(mx.init.Xavier())
+x = nd.random.normal(shape=(1, 512, 6, 6))
+net.hybridize(static_alloc=True, static_shape=True)
+net(x).wait_to_read()
+weights = sum(p.data().size * 4 for p in net.collect_params().values())
+before = memory("VmRSS")
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")
+arguments = dict(measure=sys.argv[1] == "measured", seconds=0.01, progress=False)
+fast = mxconv.for_inference(net, x, **arguments)
+nd.waitall()
+print((memory("VmHWM") - before) / weights, (memory("VmRSS") - before) / weights)
+"""
+
+
+@ON_LINUX
+@pytest.mark.slow
+@EVERY_WAY
+def test_the_peak_is_about_three_copies_of_the_weights(way):
+    arguments = [sys.executable, "-c", PEAK, way]
+    output = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+    peak, after = map(float, output.split())
+    # One of the original, and one each of the best network and of the one it is compared with; and
+    # what other algorithms' weights take, and the process keeps.
+    assert after < 3 and peak < 4, (peak, after)
+
+
+def test_networks_can_be_collected():
+    net, (x,) = network()
+    for_inference(net, x, **QUICK)
+    gc.collect()
+    nd.waitall()
+    before = sum(isinstance(item, nd.NDArray) for item in gc.get_objects())
+    for way in list(WAYS) * 2:
+        for_inference(net, x, **WAYS[way])
+    gc.collect()
+    assert sum(isinstance(item, nd.NDArray) for item in gc.get_objects()) <= before
