@@ -28,16 +28,19 @@ book: SAYS := the chapter and the examples, compared with the book: about 3 minu
 book: installed-examples
 	@$(RUN) examples/run_all.py
 
+# A short selection of networks; `benchmarks/networks.py --help` has the rest.
 bench: installed-examples
 	@$(RUN) benchmarks/convolutions.py --kernels avx512 avx2 --threads one all $(ARGS)
 	@$(RUN) benchmarks/calls.py
 	@$(RUN) benchmarks/concatenation.py
 	@$(RUN) benchmarks/process.py
 	@$(RUN) benchmarks/bad_input.py
+	@$(RUN) benchmarks/networks.py
 
 # ARGS="--threads all" measures with all cores, and writes benchmarks/rule*-all.md.
 rule: installed-examples
 	@$(RUN) benchmarks/convolutions.py --rule --kernels avx512 avx2 $(ARGS)
+	@$(RUN) benchmarks/constant.py --kernels avx512 avx2 --docs
 
 lint: installed-lint
 	@$(RUN) -m ruff check

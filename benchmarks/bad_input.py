@@ -204,7 +204,7 @@ def main():
         return
     print(table(found))
     if options.docs:
-        from report import ROOT, put_between_markers
+        from pages import ROOT, put_between_markers
 
         text = f"{table(found)}\n\n{LEGEND}"
         put_between_markers(ROOT / "docs" / "bad-input.md", "bad input", text)

@@ -3,95 +3,12 @@
 from collections import namedtuple
 
 from mxconv import ConvGeometry, count_cost
+from zoo import ZOO
 
 import mxnet as mx
-from mxnet.gluon import HybridBlock, nn
-from mxnet.gluon.model_zoo import vision
 
 Case = namedtuple("Case", "group geometry size")  # size is (h, w) of the input
-
-
-def lenet():
-    """LeNet, for images of 28x28 pixels."""
-    net = nn.HybridSequential(prefix="")
-    net.add(
-        nn.Conv2D(6, 5, padding=2, activation="sigmoid"),
-        nn.AvgPool2D(),
-        nn.Conv2D(16, 5, activation="sigmoid"),
-        nn.AvgPool2D(),
-        nn.Dense(120, activation="sigmoid"),
-        nn.Dense(84, activation="sigmoid"),
-        nn.Dense(10),
-    )
-    return net
-
-
-def segmentation():
-    """ResNet-18 with a head that separates two classes, pixel by pixel."""
-    net = nn.HybridSequential(prefix="")
-    net.add(vision.resnet18_v1(prefix="backbone_").features[:-1])
-    net.add(nn.Conv2D(64, 1, activation="relu"))
-    net.add(nn.HybridLambda(lambda F, x: F.UpSampling(x, scale=32, sample_type="nearest")))
-    net.add(nn.Conv2D(2, 3, padding=1))
-    return net
-
-
-def srcnn():
-    """SRCNN, which sharpens an enlarged image of one channel."""
-    net = nn.HybridSequential(prefix="")
-    net.add(
-        nn.Conv2D(64, 9, padding=4, activation="relu"),
-        nn.Conv2D(32, 1, activation="relu"),
-        nn.Conv2D(1, 5, padding=2),
-    )
-    return net
-
-
-class UNet(HybridBlock):
-    """A small U-Net: a level per width, two classes for each pixel, heads of k x k."""
-
-    def __init__(self, widths, k):
-        super().__init__()
-        with self.name_scope():
-            self.down, self.up, self.join = (nn.HybridSequential() for _ in range(3))
-            for width in widths:
-                self.down.add(_twice(width))
-            for width in widths[-2::-1]:
-                self.up.add(nn.Conv2DTranspose(width, 2, strides=2))
-                self.join.add(_twice(width))
-            self.head = nn.Conv2D(2, k, padding=k // 2)
-
-    def hybrid_forward(self, F, x):
-        kept = []
-        for level, block in enumerate(self.down):
-            x = block(F.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max") if level else x)
-            kept.append(x)
-        for up, join, skipped in zip(self.up, self.join, kept[-2::-1]):
-            x = join(F.concat(up(x), skipped, dim=1))
-        return self.head(x)
-
-
-def _twice(width):
-    """Two 3x3 convolutions, each with a ReLU."""
-    block = nn.HybridSequential()
-    block.add(*(nn.Conv2D(width, 3, padding=1, activation="relu") for _ in range(2)))
-    return block
-
-
-NETWORKS = {  # name: (function that makes the network, shape of one image)
-    "LeNet": (lenet, (1, 28, 28)),
-    "ResNet-50": (vision.resnet50_v1, (3, 224, 224)),
-    "VGG-16": (vision.vgg16, (3, 224, 224)),
-    "MobileNet-v2": (vision.mobilenet_v2_1_0, (3, 224, 224)),
-}
-WHOLE = {
-    "LeNet": NETWORKS["LeNet"],
-    "segmentation head on ResNet-18": (segmentation, (3, 128, 128)),
-    "MobileNet-v2": NETWORKS["MobileNet-v2"],
-    "SRCNN": (srcnn, (1, 128, 128)),
-    "U-Net 12/24/36": (lambda: UNet((12, 24, 36), 1), (3, 128, 128)),
-    "U-Net 16/32/64": (lambda: UNet((16, 32, 64), 3), (3, 128, 128)),
-}
+NETWORKS = ("LeNet", "ResNet-50", "VGG-16", "MobileNet-v2")  # whose convolutions are measured
 
 
 def same(c_i, c_o, k, size, **rest):
@@ -214,14 +131,14 @@ CHOSEN["the rule"] = [
 def cases(groups=GROUPS):
     """Yield the cases of groups; equal convolutions of a network are one case."""
     for group in groups:
-        found = CHOSEN[group] if group in CHOSEN else _convolutions(*NETWORKS[group])
+        found = CHOSEN[group] if group in CHOSEN else _convolutions(group)
         yield from (Case(group, geometry, size) for geometry, size in dict.fromkeys(found))
 
 
-def _convolutions(make, image):
-    net = make()
+def _convolutions(name):
+    net = ZOO[name].make()
     net.initialize(mx.init.Zero())
-    for layer in count_cost(net, (1, *image)).layers:
+    for layer in count_cost(net, (1, *ZOO[name].image)).layers:
         if layer.kind == "Conv2D":
             yield layer.cost.geometry, layer.cost.input_shape[2:]
 

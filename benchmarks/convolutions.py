@@ -5,56 +5,37 @@ measure.py for how, and report.py for what the figures mean.
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import report
-from cases import CHOSEN, GROUPS, WHOLE
-from measure import CANDIDATES
-from mxconv import _cpuinfo
+import settings
+from cases import CHOSEN, GROUPS
+from measure import CANDIDATES, WHOLE
 from mxconv.algorithms import ALGORITHMS
 
-HERE = Path(__file__).resolve().parent
-# The environment of each setting. PyTorch's oneDNN reads the first two, and ATen the third.
-AVX2 = {"DNNL_MAX_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-KERNELS = {"avx512": {}, "avx2": AVX2}
-# MXNet alone would take half of the cores that the system has, so all of them are asked for.
-THREADS = {"one": {"OMP_NUM_THREADS": "1"}, "all": {"OMP_NUM_THREADS": str(_cpuinfo.cores())}}
 RULE = dict(groups=["the rule"], algorithms=[CANDIDATES], networks=[])
 SECONDS, RULE_SECONDS = 0.12, 0.05  # the rule has many algorithms to measure
 
 
 def main():
     options = _arguments()
-    settings = []
-    for kernels in options.kernels:
-        if kernels == "avx512" and not _cpuinfo.has_avx512():
-            print("not measured, this CPU lacks them: AVX-512 kernels", file=sys.stderr)
-            continue
-        for threads in options.threads:
-            print(f"{kernels}, threads: {threads}", file=sys.stderr)
-            setting = measured(kernels, threads, options)
-            settings.append(setting)
-            if options.rule:
-                suffix = "-avx2" * (kernels == "avx2") + "-all" * (threads == "all")
-                (HERE / f"rule{suffix}.md").write_text(f"{setting}\n", encoding="utf-8")
-            elif options.docs:
-                everything = (*options.groups, *options.networks) == (*GROUPS, *WHOLE)
-                (setting if everything else setting.completed()).save()
-    print("\n\n".join(map(str, settings)))
+    found = []
+    for kernels, threads in settings.chosen(options):
+        setting = measured(kernels, threads, options)
+        found.append(setting)
+        if options.rule:
+            suffix = "-avx2" * (kernels == "avx2") + "-all" * (threads == "all")
+            (settings.HERE / f"rule{suffix}.md").write_text(f"{setting}\n", encoding="utf-8")
+        elif options.docs:
+            everything = (*options.groups, *options.networks) == (*GROUPS, *WHOLE)
+            (setting if everything else setting.completed()).save()
+    print("\n\n".join(map(str, found)))
     if options.docs:
         report.write()
 
 
 def measured(kernels, threads, options):
     """Return the `report.Setting` that a process of its own measures."""
-    variables = {name for setting in (*KERNELS.values(), *THREADS.values()) for name in setting}
-    inherited = {name: value for name, value in os.environ.items() if name not in variables}
     job = dict(
-        threads=threads,
         groups=options.groups,
         algorithms=options.algorithms,
         networks=options.networks,
@@ -63,25 +44,18 @@ def measured(kernels, threads, options):
         seconds=options.seconds or (RULE_SECONDS if options.rule else SECONDS),
         python=options.torch,
     )
-    done = subprocess.run(
-        [sys.executable, str(HERE / "measure.py")],
-        env={**inherited, **KERNELS[kernels], **THREADS[threads]},
-        input=json.dumps({**job, **(RULE if options.rule else {})}),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if done.returncode:
+    rule = RULE if options.rule else {}
+    found = settings.measured("measure.py", kernels, threads, **{**job, **rule})
+    if found is None:
         raise SystemExit("the measurement has failed")
-    return report.Setting(**json.loads(done.stdout))
+    return report.Setting(**found)
 
 
 def _arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    own = "avx512" if _cpuinfo.has_avx512() else "avx2"
-    add("--kernels", nargs="+", choices=KERNELS, default=[own], help="of oneDNN (%(default)s)")
     about = "one core, or all, with the first --n only for convolutions (%(default)s)"
-    add("--threads", nargs="+", choices=THREADS, default=["one"], help=about)
+    settings.add_arguments(parser, about)
     groups = dict.fromkeys((*GROUPS, *CHOSEN))
     about = "of convolutions (all but 'the rule', those on both sides of its thresholds)"
     add("--groups", nargs="+", choices=groups, default=GROUPS, help=about)
@@ -93,7 +67,7 @@ def _arguments():
         default=("auto",),
         help=about,
     )
-    add("--networks", nargs="*", choices=WHOLE, default=tuple(WHOLE), help="whole networks (all)")
+    add("--networks", nargs="*", choices=WHOLE, default=WHOLE, help="whole networks (all)")
     add("--n", nargs="+", type=int, default=(1, 16), help="images in a batch (1 and 16)")
     about = f"per figure, at least ({SECONDS}; for the rule {RULE_SECONDS})"
     add("--seconds", type=float, help=about)

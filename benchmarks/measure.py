@@ -12,17 +12,17 @@ for inference and once more when it is first recorded.
 import argparse
 import datetime
 import json
-import os
-import subprocess
 import sys
 from dataclasses import asdict
 from itertools import product
 from statistics import median
 
-from cases import FEW_CHANNELS, ONE_CHANNEL, WHOLE, cases, short
+from cases import FEW_CHANNELS, ONE_CHANNEL, cases, short
 from mxconv import MultiChannelConv2D, _cpuinfo, convert, count_cost
 from mxconv.algorithms import ALGORITHMS
+from peer import Peer
 from timing import MODES, in_turn, on_one_core, ratio
+from zoo import ZOO
 
 import mxnet as mx
 import numpy as np
@@ -33,6 +33,14 @@ from tqdm import tqdm
 STATIC = dict(static_alloc=True, static_shape=True)
 STOCK = "nn.Conv2D"
 CANDIDATES = "candidates"  # of each convolution, those that their records call worth timing
+WHOLE = (  # networks
+    "LeNet",
+    "segmentation head on ResNet-18",
+    "MobileNet-v2",
+    "SRCNN",
+    "U-Net 12/24/36",
+    "U-Net 16/32/64",
+)
 CALLED_FIRST, AT_ONCE = "after a call", "at once"  # when a network is hybridized
 COPIES = 3  # of a network for one image: equal ones differ by 1 or 2 %, so the spread is over them
 ONE_IMAGE = (ONE_CHANNEL, FEW_CHANNELS)  # nn.Conv2D would take minutes for a batch of these
@@ -49,7 +57,7 @@ def measured(threads, groups, algorithms, networks, sizes, network_sizes, second
     if threads == "one":
         on_one_core()
     peak = peak_products()
-    peer = Peer(python) if python else None
+    peer = Peer(python, "torch_peer.py") if python else None
     rows = []
     todo = [(n, case) for n in sizes for case in cases(groups) if is_affordable(case, n)]
     for n, case in tqdm(todo, unit="convolution", disable=None):
@@ -59,18 +67,22 @@ def measured(threads, groups, algorithms, networks, sizes, network_sizes, second
     for n, name in tqdm(todo, unit="network", disable=None):
         nets += measure_network(name, n, seconds)
     return {
-        "machine": {
-            "cpu": _cpuinfo.model(),
-            "kernels": "avx512" if _cpuinfo.has_avx512() else "avx2",
-            "threads": threads,
-            "cores": _cpuinfo.cores(),
-            "mxnet": mx.__version__,
-            "torch": peer.version if peer else None,
-            "date": str(datetime.date.today()),
-            "peak": round(peak),
-        },
+        "machine": {**machine(threads, peer), "peak": round(peak)},
         "convolutions": rows,
         "networks": nets,
+    }
+
+
+def machine(threads, peer):
+    """Where and with what this process measures."""
+    return {
+        "cpu": _cpuinfo.model(),
+        "kernels": "avx512" if _cpuinfo.has_avx512() else "avx2",
+        "threads": threads,
+        "cores": _cpuinfo.cores(),
+        "mxnet": mx.__version__,
+        "torch": peer.version if peer else None,
+        "date": str(datetime.date.today()),
     }
 
 
@@ -95,7 +107,7 @@ def measure(case, n, algorithms, seconds, peak, peer):
         mode: in_turn(training_blocks if mode == "training" else blocks, x, mode, seconds)
         for mode in MODES
     }
-    theirs = peer.medians(case.geometry, x.shape, seconds) if peer else {}
+    theirs = torch_medians(peer, case.geometry, x.shape, seconds) if peer else {}
     products = count_cost(case.geometry, x.shape).forward.multiplications
     errors = _errors(training_blocks, x, case.geometry) if n == 1 else {}
     for name in names:
@@ -115,7 +127,7 @@ def measure(case, n, algorithms, seconds, peak, peer):
 
 def measure_network(name, n, seconds):
     """Yield two rows of figures for a whole network: hybridized after a first call, and at once."""
-    make, image = WHOLE[name]
+    make, image = ZOO[name].make, ZOO[name].image
     x = nd.random.normal(shape=(n, *image))
     x.attach_grad()
     times = {mode: {STOCK: [], CALLED_FIRST: [], AT_ONCE: []} for mode in MODES}
@@ -183,35 +195,18 @@ def peak_products():
     return 1024**3 / min(in_turn({"": dense}, square, "inference", 0.5)[""])
 
 
-class Peer:
-    """PyTorch, in a process of its own that runs a Python with torch installed."""
-
-    def __init__(self, python):
-        script = os.path.join(os.path.dirname(__file__), "torch_peer.py")
-        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.process = subprocess.Popen([python, script], **pipes)
-        self.version = self._answer()
-
-    def medians(self, geometry, shape, seconds):
-        """The median seconds of the faster memory layout, by mode."""
-        arguments = dict(
-            in_channels=geometry.in_channels,
-            out_channels=geometry.channels,
-            kernel_size=geometry.kernel_size,
-            stride=geometry.strides,
-            padding=geometry.padding,
-            dilation=geometry.dilation,
-            groups=geometry.groups,
-        )
-        question = dict(arguments=arguments, shape=shape, seconds=seconds)
-        print(json.dumps(question), file=self.process.stdin, flush=True)
-        return self._answer()
-
-    def _answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.process.args} has ended: is torch installed there?")
-        return json.loads(line)
+def torch_medians(peer, geometry, shape, seconds):
+    """PyTorch's median seconds in its faster memory layout, by mode."""
+    arguments = dict(
+        in_channels=geometry.in_channels,
+        out_channels=geometry.channels,
+        kernel_size=geometry.kernel_size,
+        stride=geometry.strides,
+        padding=geometry.padding,
+        dilation=geometry.dilation,
+        groups=geometry.groups,
+    )
+    return peer.ask(arguments=arguments, shape=shape, seconds=seconds)
 
 
 def _supported(algorithms, geometry, x):

@@ -4,26 +4,19 @@ Measurements are kept as JSON in benchmarks/results/, a file for each setting, b
 all its tables. docs/benchmarks.md has the summaries of all settings that have a file.
 """
 
-import json
-import re
 from collections import namedtuple
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import geometric_mean
 
+import networks_report
 from cases import FEW_CHANNELS, ONE_CHANNEL
+from networks_report import NetworkResults
+from pages import KERNELS, RESULTS, ROOT, Results, markdown, with_spread
 from timing import MODES
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
 COLORS = dict(zip(MODES, ("#1f6fb4", "#e0842c", "#3a8f4f")))
 TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
-KERNELS = {"avx512": "AVX-512", "avx2": "AVX2"}  # in the order of the pages
-THREADS = {"one": "one core", "all": "all cores"}
-ORDER = [f"{kernels}-{threads}" for kernels in KERNELS for threads in THREADS]  # names of settings
 
-MEASURED = """\
-Measured on {cpu}, {kernels} kernels, {threads}, MXNet {mxnet}, float32, on {date}."""
 MEANING = """\
 Each figure is the time of `nn.Conv2D` divided by the layer's: above 1, the layer is faster. ± is
 half the interquartile range over single calls. `inference` waits for the output, `read` also for an
@@ -73,66 +66,25 @@ PARTS = (  # beside the groups
 
 
 @dataclass
-class Setting:
-    """Measurements with one kind of CPU kernels and one number of threads.
+class Setting(Results):
+    """Convolutions, and networks of the layer, relative to `nn.Conv2D`.
 
     Attributes
     ----------
     machine : dict
-        The CPU, its 'kernels' and 'threads' (names in `KERNELS` and `THREADS`), the number of
-        'cores', the versions of 'mxnet' and 'torch' (or None), the 'date', and the 'peak': the
-        multiplications per second of MXNet's fastest matrix product.
+        Besides what all results have, the 'peak': the multiplications per second of MXNet's fastest
+        matrix product.
     convolutions, networks : list of dict
         A row for each convolution, batch size and algorithm, as `measure.measure` yields them, and
         for each network, batch size and way of hybridizing, as `measure.measure_network` does.
     """
 
-    machine: dict
+    heading = "Benchmarks against nn.Conv2D"
+    prefix = ""
+    keys = {"convolutions": ("group",), "networks": ("network",)}
+
     convolutions: list
     networks: list
-
-    @classmethod
-    def load(cls, path):
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
-
-    def completed(self, folder=RESULTS):
-        """These measurements, and those that the file has of other groups and other networks."""
-        path = folder / f"{self.name}.json"
-        if not path.exists():
-            return self
-        rows = []
-        for kind, name in (("convolutions", "group"), ("networks", "network")):
-            own = getattr(self, kind)
-            found = getattr(self.load(path), kind)
-            kept = [row for row in found if row[name] not in {row[name] for row in own}]
-            order = list(dict.fromkeys(row[name] for row in [*found, *own]))
-            rows.append(sorted(kept + own, key=lambda row: (row["n"], order.index(row[name]))))
-        return Setting(self.machine, *rows)
-
-    def save(self, folder=RESULTS):
-        """Write the measurements as JSON, a row per line, and the page with all the tables."""
-        folder.mkdir(exist_ok=True)
-        parts = []
-        for name, value in asdict(self).items():
-            rows = value if isinstance(value, list) else [value]
-            lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-            parts.append(f'"{name}": ' + (f"[\n{lines}\n]" if isinstance(value, list) else lines))
-        text = "{\n" + ",\n".join(parts) + "\n}\n"
-        (folder / f"{self.name}.json").write_text(text, encoding="utf-8")
-        page = f"# Benchmarks against nn.Conv2D: {self.title}\n\n{self}\n"
-        (folder / f"{self.name}.md").write_text(page, encoding="utf-8")
-
-    @property
-    def name(self):
-        return f"{self.machine['kernels']}-{self.machine['threads']}"
-
-    @property
-    def threads(self):
-        return THREADS[self.machine["threads"]]
-
-    @property
-    def title(self):
-        return f"{KERNELS[self.machine['kernels']]}, {self.threads}"
 
     def __str__(self):
         meaning = MEANING + MARKS + self.noise()
@@ -144,15 +96,9 @@ class Setting:
         return "\n\n".join(parts)
 
     def measured(self):
-        """Where and when it was measured."""
-        cores = self.machine["cores"]
-        threads = "one core" if self.machine["threads"] == "one" else f"all {cores} cores"
-        kernels = KERNELS[self.machine["kernels"]]
-        text = MEASURED.format(**{**self.machine, "threads": threads, "kernels": kernels})
-        if self.machine["torch"]:
-            text += f" PyTorch is {self.machine['torch']}."
+        """Where and when it was measured, and the peak there."""
         gflops = 2e-9 * self.machine["peak"]  # a multiplication and an addition each
-        return f"{text} MXNet's fastest matrix product reaches {gflops:.0f} GFLOP/s."
+        return f"{super().measured()} MXNet's fastest matrix product reaches {gflops:.0f} GFLOP/s."
 
     def noise(self):
         """The range of the figures where both sides run the same operator, if there are any."""
@@ -174,14 +120,14 @@ class Setting:
             (
                 *(row[title] for title in titles[:3]),
                 _algorithm(row),
-                *(_with_spread(*row[mode]) for mode in MODES),
+                *(with_spread(*row[mode]) for mode in MODES),
                 f"{100 * row['peak']:.0f} %",
                 " ".join(f"{error:.1f}" for error in row["errors"]) or "–",
                 *(f"{value:.2f}" for value in row["torch"].values()),
             )
             for row in self.convolutions
         ]
-        return _markdown((*titles, *self._torch_titles()), lines)
+        return markdown((*titles, *self._torch_titles()), lines)
 
     def whole(self):
         """A line for each network, batch size and way of hybridizing."""
@@ -189,7 +135,7 @@ class Setting:
         lines = [
             (
                 *(net[title] for title in ("network", "n", "hybridized")),
-                *(_with_spread(*net[mode]) for mode in MODES),
+                *(with_spread(*net[mode]) for mode in MODES),
                 _both(
                     f"{sum(name != 'native' for name in names)} of {len(names)}"
                     for names in net["choices"].values()
@@ -198,7 +144,7 @@ class Setting:
             )
             for net in self.networks
         ]
-        return _markdown(titles, lines)
+        return markdown(titles, lines)
 
     def summary(self):
         """A line for each group and part: geometric means and, in parentheses, minima."""
@@ -206,7 +152,7 @@ class Setting:
         parts = [Part(name, lambda row, mode, name=name: row["group"] == name) for name in groups]
         lines = [self._means(part) for part in (*parts, *PARTS)]
         titles = ("convolutions", "rows", "chosen", *MODES, *self._torch_titles())
-        return _markdown(titles, [line for line in lines if line[1] != "0"])
+        return markdown(titles, [line for line in lines if line[1] != "0"])
 
     def _means(self, part):
         rows = {mode: [r for r in self.convolutions if part.has(r, mode)] for mode in MODES}
@@ -226,13 +172,17 @@ class Setting:
 
 def write(results=RESULTS, docs=ROOT / "docs"):
     """Write docs/benchmarks.md and its plot, from the settings that have a file of results."""
-    paths = [results / f"{name}.json" for name in ORDER]
-    settings = [Setting.load(path) for path in paths if path.exists()]
-    plot(settings, docs / "figures" / "benchmarks.png")
-    (docs / "benchmarks.md").write_text(page(settings), encoding="utf-8")
+    plot(Setting.load_all(results), docs / "figures" / "benchmarks.png")
+    write_page(results, docs)
 
 
-def page(settings):
+def write_page(results=RESULTS, docs=ROOT / "docs"):
+    """Write docs/benchmarks.md."""
+    text = page(Setting.load_all(results), NetworkResults.load_all(results))
+    (docs / "benchmarks.md").write_text(text, encoding="utf-8")
+
+
+def page(settings, networks):
     """docs/benchmarks.md: the summaries and whole networks of all settings."""
     parts = [
         "# Benchmarks against nn.Conv2D",
@@ -247,7 +197,7 @@ def page(settings):
         rows = f"[All rows](../benchmarks/results/{setting.name}.md)."
         parts += [f"## {setting.title}", f"{setting.measured()}{setting.noise()}", rows]
         parts += [setting.summary(), *[setting.whole()] * bool(setting.networks)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *networks_report.sections(networks)]) + "\n"
 
 
 def plot(settings, path):
@@ -283,17 +233,6 @@ def plot(settings, path):
     plt.close(figure)
 
 
-def put_between_markers(path, name, text):
-    """Replace the text between the markers of this name on a page."""
-    marked = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-    content, times = marked.subn(
-        lambda marks: f"{marks[1]}\n{text}\n\n{marks[2]}", path.read_text(encoding="utf-8")
-    )
-    if times != 1:
-        raise ValueError(f"expected one <!-- {name} --> in {path}, found {times}")
-    path.write_text(content, encoding="utf-8")
-
-
 def _kernel(row):
     """The height of a row's kernel, from a text such as 64>128 3x3 @56."""
     return int(row["convolution"].split()[1].split("x")[0])
@@ -307,14 +246,3 @@ def _algorithm(row):
 def _both(values):
     """The values in inference and in training, once if they are the same."""
     return " / ".join(map(str, dict.fromkeys(values)))
-
-
-def _with_spread(ratio, spread):
-    return f"{ratio:.2f} ± {spread:.2f}"
-
-
-def _markdown(titles, lines):
-    """A table whose columns are right-aligned if their first entry begins with a digit."""
-    numbers = [str(entry)[:1].isdigit() for entry in lines[0]] if lines else [False] * len(titles)
-    rule = ["---:" if number else "---" for number in numbers]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in (titles, rule, *lines))

@@ -3,7 +3,7 @@
 import argparse
 
 from mxconv.algorithms import table
-from report import ROOT, put_between_markers
+from pages import ROOT, put_between_markers
 
 PAGES = ("README.md", "docs/algorithms.md")
 

@@ -37,9 +37,15 @@ def call(block, x, mode):
         y.backward()
     else:
         y = block(x)
-        y = y + 0 if mode == "read" else y
+        if mode == "read":
+            y = [array + 0 for array in outputs(y)]
     nd.waitall()
     return time.perf_counter() - start
+
+
+def outputs(y):
+    """What a block returned, as a list of arrays."""
+    return list(y) if isinstance(y, (list, tuple)) else [y]
 
 
 def in_turn(blocks, x, mode, seconds):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from statistics import geometric_mean
 
+import mxconv
 from mxconv import _cpuinfo
 from mxconv.algorithms import ALGORITHMS, NAMES, unsupported
 from mxconv.selection import rules
@@ -20,7 +21,8 @@ from mxnet.gluon import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
-RESULTS = sorted((BENCHMARKS / "results").glob("*.json"))
+NETWORK_RESULTS = sorted((BENCHMARKS / "results").glob("networks-*.json"))
+RESULTS = sorted(set((BENCHMARKS / "results").glob("*.json")).difference(NETWORK_RESULTS))
 RULES = {"rule.md": "AVX-512", "rule-avx2.md": "AVX2"}  # evidence, and the rule's name
 QUOTED = {  # what the README says after a number of times: part of the summary of AVX-512, one core
     "times for filters of one to three channels": "filters of 1 to 3 channels",
@@ -49,17 +51,20 @@ def names(row):
     return row["algorithm"].split(" / ")
 
 
-def measured_convolutions(*options):
-    """What convolutions.py prints, after the shortest measurement there is."""
-    command = [sys.executable, str(BENCHMARKS / "convolutions.py"), "--seconds", "0.001", *options]
+def printed_by(script, *options):
+    """What a script of the folder prints, after the shortest measurement there is."""
     done = subprocess.run(
-        command,
+        [sys.executable, str(BENCHMARKS / script), "--seconds", "0.001", *options],
         timeout=300,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def measured_convolutions(*options):
+    return printed_by("convolutions.py", *options)
 
 
 @pytest.mark.slow
@@ -279,13 +284,16 @@ def test_the_page_has_the_settings_that_were_measured(of_benchmarks, setting, tm
 
 
 def test_the_pages_show_the_results(of_benchmarks):
-    report, settings = of_benchmarks("report"), []
-    for path in RESULTS:
-        settings.append(report.Setting.load(path))
-        assert settings[-1].name == path.stem
-        assert str(settings[-1]) in path.with_suffix(".md").read_text(encoding="utf-8")
-    settings.sort(key=lambda setting: report.ORDER.index(setting.name))
-    assert (ROOT / "docs" / "benchmarks.md").read_text("utf-8") == report.page(settings)
+    report = of_benchmarks("report")
+    found = {report.Setting: RESULTS, report.NetworkResults: NETWORK_RESULTS}
+    for kind, paths in found.items():
+        results = kind.load_all()
+        assert sorted(result.name for result in results) == [path.stem for path in paths]
+        for result in results:
+            page = BENCHMARKS / "results" / f"{result.name}.md"
+            assert str(result) in page.read_text(encoding="utf-8")
+    expected = report.page(*(kind.load_all() for kind in found))
+    assert (ROOT / "docs" / "benchmarks.md").read_text("utf-8") == expected
 
 
 @pytest.mark.parametrize(
@@ -328,6 +336,28 @@ def test_a_rule_follows_its_evidence(page, of_benchmarks, monkeypatch):
     assert geometric_mean(taken.values()) > 1.7
 
 
+@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.cpu)
+def test_a_rule_for_constant_weights_follows_its_evidence(rule, of_benchmarks, monkeypatch):
+    monkeypatch.setattr(rules, "RULES", (rule._replace(is_here=lambda: True),))
+    monkeypatch.setattr(_cpuinfo, "has_avx512", lambda: rule.cpu == "AVX-512")
+    monkeypatch.setattr(_cpuinfo, "threads", lambda: 1)
+    cases = of_benchmarks("cases")
+    page = (BENCHMARKS / "constant.md").read_text(encoding="utf-8")
+    (part,) = (text for text in page.split("\n## ") if text.startswith(f"{rule.cpu},"))
+    measured = {row["convolution"]: row for row in rows(part, "convolution")}
+    gains = []
+    for case in cases.cases(list(cases.CHOSEN)):
+        shape = (1, case.geometry.in_channels, *case.size)
+        about = dict(dtype=np.float32, context=mx.cpu(), in_graph=True, constant=True)
+        name = rules.predict(case.geometry, shape, **about)
+        cell = measured[cases.short(case.geometry, case.size)].get(name, "–")
+        if cell != "–":  # in inference, and with the output read
+            gains.append(min(float(gain) for gain in cell.split(" / ")))
+        else:
+            assert name == "native"
+    assert min(gains) > 0.85 and geometric_mean(gains) > 1.7 and len(gains) > 100
+
+
 def test_the_readme_quotes_the_summary(of_benchmarks):
     report = of_benchmarks("report")
     setting = report.Setting.load(BENCHMARKS / "results" / "avx512-one.json")
@@ -338,14 +368,207 @@ def test_the_readme_quotes_the_summary(of_benchmarks):
         assert f"{mean:.0f} {phrase}" in readme
 
 
-def test_only_the_marked_part_of_a_page_is_replaced(of_benchmarks, tmp_path):
+def test_the_readme_quotes_the_mean_over_networks(of_benchmarks):
+    report = of_benchmarks("networks_report")
+    path = BENCHMARKS / "results" / "networks-avx512-one.json"
+    rows_of_one = [r for r in report.NetworkResults.load(path).networks if r["n"] == 1]
+    mean = geometric_mean(row["static"][0] for row in rows_of_one)
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"makes them {mean:.1f} times as fast as MXNet's static graphs on average" in readme
+
+
+@pytest.mark.slow
+def test_whole_networks_are_measured():
+    printed = printed_by("networks.py", "--networks", "LeNet", "--sizes", "1", "2")
+    table = rows(printed, "network")
+    assert [(row["network"], row["n"]) for row in table] == [("LeNet", "1"), ("LeNet", "2")]
+    for row in table:
+        assert all(re.match(r"\d+\.\d\d ± \d+\.\d\d \(", row[side]) for side in ("static", "fused"))
+        assert (row["torch"], row["in"]) == ("–", "–")
+        assert float(row["difference"]) < 1e-5
+    assert [row["networks"] for row in rows(printed, "n")] == ["1", "1"]
+    assert "## LeNet, n = 2\n\n```\n" in printed
+
+
+def test_a_network_that_fails_is_named_and_the_others_are_kept(
+    of_benchmarks, monkeypatch, network_results, capsys
+):
+    networks, settings = of_benchmarks("networks"), of_benchmarks("settings")
+
+    def measured(script, kernels, threads, network, **job):
+        result = {"machine": network_results.machine, "networks": network_results.networks[:1]}
+        return result if network == "LeNet" else None
+
+    monkeypatch.setattr(settings, "measured", measured)
+    monkeypatch.setattr(sys, "argv", ["networks.py", "--networks", "LeNet", "SRCNN"])
+    with pytest.raises(SystemExit, match="has failed: SRCNN$"):
+        networks.main()
+    assert [row["network"] for row in rows(capsys.readouterr().out, "network")] == ["LeNet"]
+
+
+class TorchWith:
+    """Answers as torch_networks.py does, from MXNet's own outputs and a relative error."""
+
+    def __init__(self, net, error):
+        self.net, self.error = net, error
+
+    def ask(self, folder=None, seconds=None):
+        if folder is None:
+            return {"NCHW, frozen": [2.0, 4.0], "channels_last, frozen": [1.0, 8.0]}
+        y = self.net(nd.array(np.load(f"{folder}/x.npy"))).asnumpy()
+        np.savez(f"{folder}/NCHW, frozen.npz", y)
+        np.savez(f"{folder}/channels_last, frozen.npz", y + self.error * abs(y).max())
+        return None
+
+
+@pytest.mark.parametrize("error", [5e-5, 2e-4])
+def test_pytorch_is_compared_if_it_computes_the_same(of_benchmarks, monkeypatch, error):
+    """And all of MXNet's sides compute the same, since they have the same parameters."""
+    measure_networks, zoo = of_benchmarks("measure_networks"), of_benchmarks("zoo")
+    ys = {}
+
+    def for_inference(net, x):
+        ours = nn.HybridSequential()
+        ours.add(net)
+        ours.report = "nothing done"
+        return ours
+
+    def in_turn(blocks, x, mode, seconds):
+        ys.update({side: block(x).asnumpy() for side, block in blocks.items()})
+        return {"static": [3.0, 6.0], "fused": [2.0, 2.0], "for_inference": [1.0, 2.0]}
+
+    monkeypatch.setattr(mxconv, "for_inference", for_inference, raising=False)
+    monkeypatch.setattr(mxconv, "export_onnx", lambda *arguments, **options: None)
+    monkeypatch.setattr(measure_networks, "in_turn", in_turn)
+    peer = TorchWith(zoo.initialized("LeNet", 2)[0], error)
+    row = measure_networks.measure("LeNet", 2, 0, peer)
+    for y in ys.values():
+        np.testing.assert_allclose(y, ys["static"], rtol=1e-5)
+    assert row["static"][::2] == [3.0, 3.0] and row["fused"][::2] == [1.333, 2.0]
+    assert row["difference"] < 1e-6 and row["report"] == "nothing done"
+    assert row["torch difference"] == pytest.approx(error, rel=0.01)
+    if error < 1e-4:
+        assert row["torch"] == {"NCHW, frozen": [2.0, 2.0], "channels_last, frozen": [3.0, 1.0]}
+        assert row["without torch"] is None
+    else:
+        assert row["torch"] == {} and row["without torch"] == "its outputs differ by 2.0e-04"
+
+
+def test_other_outputs_are_never_taken_for_the_same(of_benchmarks):
+    difference = of_benchmarks("measure_networks").largest_difference
+    y = np.array([1.0, -4.0])
+    assert difference([y, 2 * y], [y, 2 * y + 0.5]) == 0.5 / 7.5
+    assert difference([y], [y, y]) == difference([y[:1]], [y]) == np.inf
+    assert np.isnan(difference([y, y * np.nan], [y, y]))
+
+
+def test_the_networks_are_the_same_in_each_process(of_benchmarks):
+    """With statistics that no BatchNorm ignores, and outputs that depend on the image."""
+    zoo = of_benchmarks("zoo")
+    nets, xs = zip(*(zoo.initialized("segmentation head on ResNet-18", 2) for _ in range(2)))
+    for one, other in zip(*(net.collect_params().values() for net in nets)):
+        assert (one.data() == other.data()).asnumpy().all()
+    assert (xs[0] == xs[1]).asnumpy().all()
+    for name, parameter in nets[0].collect_params().items():
+        if name.endswith(("gamma", "beta", "running_mean", "running_var")):
+            assert parameter.data().asnumpy().std() > 0.05
+    first, second = nets[0](xs[0]).asnumpy()
+    assert np.isfinite(first).all() and abs(first - second).max() > 1e-3 * abs(first).max()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # when GluonCV is imported
+def test_every_network_computes_finite_values(of_benchmarks):
+    zoo = of_benchmarks("zoo")
+    timing = of_benchmarks("timing")
+    for name in zoo.ZOO:
+        if zoo.missing(name) is None:
+            net, x = zoo.initialized(name, 1)
+            assert all(np.isfinite(y.asnumpy()).all() for y in timing.outputs(net(x)))
+
+
+def test_a_missing_package_is_named(of_benchmarks, monkeypatch):
+    zoo = of_benchmarks("zoo")
+    monkeypatch.setattr(zoo, "find_spec", lambda name: None)
+    assert [name for name in zoo.ZOO if zoo.missing(name)] == [
+        "MobileNet-v3",
+        "SSD300",
+        "SSD300, predictions",
+    ]
+
+
+def network_row(network, n, static, fused, **rest):
+    """A row as measure_networks.py returns it; ratios of the fastest calls are 0.1 lower."""
+    return {
+        "network": network,
+        "n": n,
+        "ms": 1.5,
+        "static": [static, 0.1, static - 0.1],
+        "fused": [fused, 0.1, fused - 0.1],
+        "torch": {},
+        "without torch": "",
+        "difference": 2e-7,
+        "torch difference": None,
+        "seconds": 3.0,
+        "report": "a table",
+        **rest,
+    }
+
+
+@pytest.fixture
+def network_results(of_benchmarks, setting):
+    ways = {"NCHW, frozen": [3.0, 2.5], "channels_last, optimized": [2.0, 1.5]}
+    networks = [
+        network_row("LeNet", 1, 1.0, 4.0, torch=ways, **{"torch difference": 1e-6}),
+        network_row("SSD300", 1, 4.0, 1.0, **{"without torch": "of its own"}),
+        network_row("LeNet", 16, 2.0, 8.0),
+    ]
+    machine = {name: value for name, value in setting.machine.items() if name != "peak"}
+    return of_benchmarks("networks_report").NetworkResults(machine, networks)
+
+
+def test_networks_are_summed_up_for_each_batch_size(network_results):
+    table = rows(str(network_results), "network")
+    assert table[0]["torch"] == "2.00 (1.50)" and table[0]["in"] == "channels_last, optimized"
+    assert [row["static"] for row in table][1:] == ["4.00 ± 0.10 (3.90)", "2.00 ± 0.10 (1.90)"]
+    assert [row["difference"] for row in table] == ["2e-07 / 1e-06", "2e-07", "2e-07"]
+    means = rows(str(network_results), "n")
+    titles = ("n", "networks", "over static", "over fused", "over the better", "over torch")
+    assert [tuple(row[title] for title in titles) for row in means] == [
+        ("1", "2", "2.00 (0.90)", "2.00 (0.90)", "1.00 (0.90)", "2.00 (1.50)"),
+        ("16", "1", "2.00 (1.90)", "8.00 (7.90)", "2.00 (1.90)", "–"),
+    ]
+    assert "SSD300 is without PyTorch: of its own." in str(network_results)
+
+
+def test_networks_have_a_section_on_the_page(of_benchmarks, setting, network_results, tmp_path):
     report = of_benchmarks("report")
+    setting.save(tmp_path)
+    network_results.save(tmp_path)
+    report.write_page(tmp_path, tmp_path)
+    page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    _, section = page.split("\n## Whole networks for inference\n")
+    assert network_results.table() in section and network_results.means() in section
+    assert "(../benchmarks/results/networks-avx2-one.md)" in section
+    whole = (tmp_path / "networks-avx2-one.md").read_text(encoding="utf-8")
+    assert str(network_results) in whole and "## LeNet, n = 16\n\n```\na table\n```" in whole
+
+
+def test_some_networks_and_sizes_are_renewed(network_results, tmp_path):
+    network_results.save(tmp_path)
+    new = network_row("LeNet", 1, 5.0, 5.0)
+    part = type(network_results)(network_results.machine, [new])
+    assert part.completed(tmp_path).networks == [new, *network_results.networks[1:]]
+
+
+def test_only_the_marked_part_of_a_page_is_replaced(of_benchmarks, tmp_path):
+    pages = of_benchmarks("pages")
     path = tmp_path / "page.md"
     path.write_text("a\n<!-- x -->\n<!-- end -->\nb\n<!-- y -->\nold\n<!-- end -->\n")
-    report.put_between_markers(path, "x", "1")
-    report.put_between_markers(path, "y", r"\2")
+    pages.put_between_markers(path, "x", "1")
+    pages.put_between_markers(path, "y", r"\2")
     assert path.read_text() == (
         "a\n<!-- x -->\n\n1\n\n<!-- end -->\nb\n<!-- y -->\n\n\\2\n\n<!-- end -->\n"
     )
     with pytest.raises(ValueError, match="expected one <!-- z -->.*found 0"):
-        report.put_between_markers(path, "z", "")
+        pages.put_between_markers(path, "z", "")

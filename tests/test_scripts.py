@@ -27,29 +27,44 @@ IMPORTED = {
     "examples/digits.py": "test_examples.py",
     "examples/digits_distributed.py": "test_distributed.py",
     "examples/launch.py": "test_distributed.py",
+    "examples/onnx_in_torch.py": "test_examples.py",
     "examples/page.py": "test_page.py",
     "examples/run_all.py": "test_examples.py",
     "benchmarks/bad_input.py": "test_bad_input.py",
     "benchmarks/cases.py": "the convolutions",
     "benchmarks/convolutions.py": "test_benchmarks.py",
     "benchmarks/measure.py": "convolutions.py's measurements",
+    "benchmarks/measure_constant.py": "constant.py's measurements",
+    "benchmarks/measure_networks.py": "networks.py's measurements",
+    "benchmarks/networks.py": "test_benchmarks.py",
+    "benchmarks/networks_report.py": "the tables of networks.py",
+    "benchmarks/pages.py": "what all tables share",
+    "benchmarks/peer.py": "PyTorch's process",
     "benchmarks/report.py": "the tables",
+    "benchmarks/settings.py": "the environments",
     "benchmarks/timing.py": "the clock",
+    "benchmarks/torch_networks.py": "PyTorch's side of networks.py",
     "benchmarks/torch_peer.py": "PyTorch's side of convolutions.py",
     "benchmarks/wrong_values.py": "the cases of bad_input.py",
+    "benchmarks/zoo.py": "the networks",
 }
 SHORTENED = {
     "examples/digits_multi_device.py": ["--epochs", "1"],
     "examples/export_onnx.py": ["--epochs", "1"],
+    "examples/for_inference.py": ["--steps", "1", "--seconds", "0.01"],
     "examples/fusion_and_amp.py": ["--epochs", "1", "--rounds", "1"],
     "examples/int8.py": ["--epochs", "5", "--rounds", "1"],
+    "examples/leave_mxnet.py": ["--steps", "1"],
     "examples/problem_5.py": ["--seeds", "2"],
     "benchmarks/calls.py": ["--seconds", "0"],
+    "benchmarks/constant.py": ["--seconds", "0.001", "--groups", "SSD heads", "the chapter"],
     "benchmarks/concatenation.py": ["--seconds", "0"],
     "benchmarks/process.py": ["--rounds", "1", "--calls", "1", "--images", "1"],
 }
 NEEDS = {
     "examples/export_onnx.py": "onnxruntime",
+    "examples/leave_mxnet.py": "onnxruntime",
+    "benchmarks/torch_networks.py": "onnx2torch",
     "benchmarks/torch_peer.py": "torch",
 }
 COMMANDS = [  # with options or without any; the cells hold the book's code and read no arguments
@@ -57,7 +72,7 @@ COMMANDS = [  # with options or without any; the cells hold the book's code and 
     for file in FILES
     if "__main__" in (ROOT / file).read_text(encoding="utf-8")
     and file not in CELLS
-    and file != "benchmarks/torch_peer.py"  # only convolutions.py starts it
+    and not file.startswith("benchmarks/torch_")  # only other scripts start these
 ]
 
 
