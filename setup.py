@@ -70,6 +70,7 @@ plot = ["matplotlib>=3.5,<3.11"]
 examples = plot + ["scikit-learn>=1.0,<1.8", "scipy<1.16", "pillow>=9", "tqdm>=4.60"]
 gluoncv = plot + ["gluoncv==0.10.5.post0", "scipy<1.16", "pandas<2.4", "opencv-python<4.12"]
 onnx = ["onnx>=1.13,<1.19", "onnxruntime>=1.18,<1.19"]
+torch = ["torch>=2,<3", "onnx2torch>=1.5.15,<1.6"] + onnx
 test_plain = (
     examples
     + pytest
@@ -111,6 +112,7 @@ setuptools.setup(
         "examples": numpy + examples,
         "gluoncv": numpy + gluoncv,
         "onnx": numpy + onnx,
+        "torch": numpy + torch,
         "lint": numpy + lint,
         "docs": numpy + docs,
         "test": numpy + test,

@@ -64,6 +64,7 @@ bad-input
 algorithms
 performance
 benchmarks
+inference
 cpu
 deployment
 distributed

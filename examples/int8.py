@@ -12,7 +12,7 @@ import time
 import warnings
 
 import digits  # first: it sets how many threads MXNet uses
-from mxconv import MultiChannelConv2D, convert, set_algorithm
+from mxconv import MultiChannelConv2D, convert, for_inference, set_algorithm
 
 import mxnet as mx
 import numpy as np
@@ -44,15 +44,21 @@ def grouped(net):
     ]
 
 
+def use_native(net):
+    """Give each layer MXNet's own convolution, whatever it was trained with."""
+    if not isinstance(net, gluon.SymbolBlock):  # a graph; the folded one has no other convolutions
+        set_algorithm(net, "native")
+
+
 def quantize(net, X):
     """`net` in INT8, calibrated on the images `X` (n, c, h, w)."""
-    set_algorithm(net, "native")  # whatever it was trained with
-    images = gluon.data.ArrayDataset(X, nd.zeros(len(X)))  # labels are required but not used
+    use_native(net)
+    images = mx.io.NDArrayIter(X.asnumpy(), batch_size=min(64, len(X)))
     with warnings.catch_warnings(), unlogged():
         warnings.filterwarnings("ignore", "Cannot decide type", UserWarning)
         quantized = quantize_net_v2(
             net,
-            calib_data=gluon.data.DataLoader(images, batch_size=64),
+            calib_data=images,
             calib_mode="naive",
             quantize_mode="smart",
             exclude_layers=grouped(net),
@@ -137,17 +143,19 @@ def main():
     lenet_times = milliseconds([net, quantized], test[0], options.rounds)
 
     large, X = resnet18(), photographs()
-    quantized = quantize(large, X)
-    cosines = [1, cosine(quantized(X), large(X))]
-    times = milliseconds([large, quantized], X, options.rounds)
+    folded = for_inference(large, X, measure=False).folded()  # each convolution is one operator
+    nets = [large, quantize(large, X), folded, quantize(folded, X)]
+    cosines = [cosine(net(X), large(X)) for net in nets]
+    times = milliseconds(nets, X, options.rounds)
 
     print("network       judged by  float32    INT8  float32 ms  INT8 ms  ratio")
     row("LeNet", "accuracy", shares, lenet_times)
-    row("resnet18_v1", "cosine", cosines, times)
+    row("resnet18_v1", "cosine", cosines[:2], times[:2])
+    row("folded", "cosine", cosines[2:], times[2:])
     if shares[1] < shares[0] - MAX_ACCURACY_LOSS:
         return f"int8: the accuracy fell from {shares[0]:.4f} to {shares[1]:.4f}"
-    if cosines[1] < 1 - MAX_COSINE_LOSS:
-        return f"int8: the outputs of resnet18_v1 have changed direction, cosine {cosines[1]:.4f}"
+    if min(cosines) < 1 - MAX_COSINE_LOSS:
+        return f"int8: the outputs of resnet18_v1 have changed direction, cosine {min(cosines):.4f}"
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ OTHERS = [f"problem_{n}" for n in range(1, 7)] + [
     "edges",
     "digits",
     "choose_algorithms",
+    "for_inference",
 ]
 OUTPUT = HERE / "output"
 LIMIT = 300  # seconds that one script may take

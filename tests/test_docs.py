@@ -36,13 +36,17 @@ def examples(page):
 
 @pytest.mark.parametrize(
     "name, least",  # examples on the page
-    [("exercises.md", 40), ("migration.md", 30), ("deployment.md", 30), ("index.md", 5)],
+    [
+        ("exercises.md", 40),
+        ("migration.md", 30),
+        ("deployment.md", 30),
+        ("inference.md", 30),
+        ("index.md", 5),
+    ],
 )
 def test_the_code_on_the_page_prints_what_the_page_says(name, least, tmp_path, monkeypatch):
-    if name == "deployment.md":
-        pytest.importorskip(
-            "onnxruntime", reason="the page exports to ONNX: the extra mxconv[onnx]"
-        )
+    if name in ("deployment.md", "inference.md"):
+        pytest.importorskip("onnxruntime", reason="it exports to ONNX: the extra mxconv[onnx]")
     monkeypatch.chdir(tmp_path)  # some write files
     test = examples((DOCS / name).read_text(encoding="utf-8"))
     assert len(test.examples) >= least
@@ -91,7 +95,7 @@ def test_the_readmes_examples_print_what_it_says(capsys, tmp_path, monkeypatch):
             if printed:
                 assert not following and printed == expected
                 checked += 1
-    assert checked == 2
+    assert checked == 3
 
 
 def test_every_row_of_the_comparison_names_its_test():

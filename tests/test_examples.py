@@ -1,5 +1,6 @@
 """The examples print what the book prints, the runner notices if they don't, and the rest works."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -10,18 +11,23 @@ from pathlib import Path
 import mxconv
 import oracle
 
+import mxnet as mx
 import numpy as np
 import pytest
+from mxnet import nd
 from mxnet.gluon import nn
 from PIL import Image
 from scipy import ndimage
 from sklearn.datasets import load_digits, load_sample_image
 
+TORCH_PYTHON = os.environ.get("TORCH_PYTHON", sys.executable)  # what examples/ call PyTorch with
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import digits  # noqa: E402
 import edges  # noqa: E402
+import for_inference  # noqa: E402
+import onnx_in_torch  # noqa: E402
 
 BOOK = {
     "cell_1": "",
@@ -229,3 +235,123 @@ def test_digits_learns_the_same_with_every_algorithm(algorithm):
 def test_digits_says_what_is_wrong(losses, share, said):
     verdict = digits.verdict(losses, [1.0, 0.1], share)
     assert verdict is None if said is None else said in verdict
+
+
+def small_net(seed):
+    """A convolution with a BatchNorm and a ReLU."""
+    mx.random.seed(seed)
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(4, 3, in_channels=1), nn.BatchNorm(in_channels=4), nn.Activation("relu"))
+    net.initialize(mx.init.Xavier())
+    return net
+
+
+def test_for_inference_compares_a_network_before_after_and_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(for_inference, "OUTPUT", tmp_path)
+    net, x = small_net(0), nd.random.normal(shape=(1, 1, 8, 8))
+    result = for_inference.compare("Small", net, x, 0.001)
+    assert result.problem is None and result.before.shape == result.after.shape == (1, 4, 6, 6)
+    assert result.report in capsys.readouterr().out
+    assert result.report.startswith("Small\n") and "1 scales and shifts folded" in result.report
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"small-{end}" for end in ("symbol.json", "0000.params", "x.npy", "y.npy")
+    }
+
+
+def test_for_inference_notices_another_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(for_inference, "OUTPUT", tmp_path)
+    monkeypatch.setattr(
+        for_inference,
+        "for_inference",
+        lambda net, x, **options: mxconv.for_inference(small_net(1), x, **options),
+    )
+    result = for_inference.compare("Small", small_net(0), nd.ones((1, 1, 8, 8)), 0.001)
+    assert result.problem.startswith("for_inference: Small differs by (")
+
+
+def test_for_inference_renews_the_reports_on_a_page(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A\n\n<!-- report -->\n\n    old\n\n<!-- end -->\n\nB\n")
+    for_inference.put_on_page(page, ["a\nb", "c"])
+    expected = "# A\n\n<!-- report -->\n\n    a\n    b\n\n    c\n\n<!-- end -->\n\nB\n"
+    assert page.read_text() == expected
+
+
+@pytest.mark.slow
+def test_for_inference_finds_the_flower_before_and_after():
+    done = run(EXAMPLES / "for_inference.py")
+    assert done.returncode == 0, done.stderr
+    (shares,) = re.findall(r"^pixels told rightly: (\S+) before, (\S+) after$", done.stdout, re.M)
+    assert min(map(float, shares)) > for_inference.MIN_ACCURACY
+    with Image.open(for_inference.OUTPUT / "for_inference.png") as image:
+        pixels = np.asarray(image.convert("L"), np.float64)
+    _, bottom = np.split(pixels, 2)
+    before, after = (half > 128 for half in np.split(bottom[30:], 2, axis=1))  # without titles
+    assert 0.1 < before.mean() < 0.4 and abs(before.mean() - after.mean()) < 0.005
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory):
+    """The beginning of the names of files that leave_mxnet.py has written, and what it printed."""
+    pytest.importorskip("onnxruntime", reason="leave_mxnet.py needs the extra mxconv[onnx]")
+    done = run(EXAMPLES / "leave_mxnet.py", "--steps", "2", "--torch-python", TORCH_PYTHON)
+    prefix = tmp_path_factory.mktemp("left") / "leave_mxnet"
+    for end in (".onnx", ".npz"):
+        shutil.copy(f"{for_inference.OUTPUT / prefix.name}{end}", f"{prefix}{end}")
+    return prefix, done
+
+
+@pytest.fixture
+def torch_files(left):
+    """The same, where PyTorch reads them."""
+    if TORCH_PYTHON == sys.executable and importlib.util.find_spec("onnx2torch") is None:
+        pytest.skip("needs the extra mxconv[torch]; or TORCH_PYTHON may name a Python that has it")
+    return left
+
+
+@pytest.mark.slow
+def test_leave_mxnet_compares_with_onnxruntime(left):
+    _, done = left
+    assert done.returncode == 0, done.stderr
+    (off,) = re.findall(r"^in onnxruntime: largest difference (\S+) of", done.stdout, re.M)
+    assert float(off) < 1e-5
+    assert "in PyTorch" in done.stdout
+
+
+@pytest.mark.slow
+def test_leave_mxnet_says_that_pytorch_is_missing():
+    pytest.importorskip("onnxruntime", reason="leave_mxnet.py needs the extra mxconv[onnx]")
+    python = shutil.which("false")
+    done = run(EXAMPLES / "leave_mxnet.py", "--steps", "1", "--torch-python", python)
+    assert done.returncode == 0, done.stderr
+    assert f"not tried in PyTorch, as {python} has no onnx2torch: run" in done.stdout
+
+
+@pytest.mark.slow
+def test_leave_mxnet_compares_with_pytorch(torch_files):
+    _, done = torch_files
+    assert "56 arrays of weights: largest difference 0.0e+00\n" in done.stdout
+    assert "gradients reach 36 of 36 parameters\n" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["unet0_conv3_weight", "unet0_batchnorm5_running_var", "output"])
+def test_onnx_in_torch_notices_another_array(torch_files, name, tmp_path):
+    prefix, _ = torch_files
+    with np.load(f"{prefix}.npz") as file:
+        arrays = dict(file)
+    arrays[name].flat[0] += 1e-3 * np.abs(arrays[name]).max()
+    np.savez(tmp_path / "other.npz", **arrays)
+    shutil.copy(f"{prefix}.onnx", tmp_path / "other.onnx")
+    command = [TORCH_PYTHON, str(EXAMPLES / "onnx_in_torch.py"), str(tmp_path / "other")]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and f"{name} differs by 1.0e-03" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "actual, expected",
+    [([2.0, 1.0], 0), ([2.0, 1.5], 0.25), ([2.0], np.inf), ([2.0, np.nan], np.nan)],
+)
+def test_the_difference_of_arrays(actual, expected):
+    off = onnx_in_torch.difference(np.array(actual), np.array([2.0, 1.0]))
+    np.testing.assert_equal(off, expected)

@@ -27,7 +27,7 @@ from readme_renderer import markdown
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = {"wheel": ["bdist_wheel"], "sdist": ["sdist"]}
 PYTHONS = ["3.8", "3.9", "3.10", "3.11", "3.12"]
-EXTRAS = ["plot", "examples", "gluoncv", "onnx", "lint", "docs", "test", "test-plain"]
+EXTRAS = ["plot", "examples", "gluoncv", "onnx", "torch", "lint", "docs", "test", "test-plain"]
 
 
 def make_egg_info(folder, source=ROOT):
