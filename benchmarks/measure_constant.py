@@ -42,7 +42,9 @@ def measured(threads, groups, whole_groups, seconds, python):
     if threads == "one":
         on_one_core()
     peer = Peer(python, "torch_peer.py") if python else None
-    distinct = {(case.geometry, case.size): case for case in cases(groups)}
+    distinct = {}
+    for case in cases(groups):  # those of a later group too are rows of the first one
+        distinct.setdefault((case.geometry, case.size), case)
     rows = []
     for case in tqdm(distinct.values(), unit="convolution", disable=None):
         row = {"group": case.group, "convolution": short(case.geometry, case.size)}
