@@ -9,7 +9,7 @@ from statistics import geometric_mean
 
 import settings
 from cases import CHOSEN, ONE_CHANNEL
-from pages import KERNELS, MEASURED, markdown
+from pages import KERNELS, MEASURED, THREADS, markdown
 
 PAGE = settings.HERE / "constant.md"
 NONE = "–"
@@ -54,9 +54,13 @@ def main():
 def page(found):
     """The parts of the page for one setting."""
     machine, rows = found["machine"], found["rows"]
-    about = {**machine, "kernels": KERNELS[machine["kernels"]], "threads": f"{machine['threads']}"}
+    about = {
+        **machine,
+        "kernels": KERNELS[machine["kernels"]],
+        "threads": THREADS[machine["threads"]],
+    }
     torch = f" PyTorch is {machine['torch']}." * bool(machine["torch"])
-    yield f"## {KERNELS[machine['kernels']]}, threads: {machine['threads']}"
+    yield f"## {about['kernels']}, {about['threads']}"
     yield MEASURED.format(**about) + torch
     whole = [row for row in rows if "read" in row]
     figures = [name for name in ("inference", "read", "torch") if any(name in r for r in whole)]
@@ -68,10 +72,7 @@ def page(found):
         (
             row["convolution"],
             *(f"{row[figure]:.2f}" if figure in row else NONE for figure in figures),
-            *(
-                "{:.2f} / {:.2f}".format(*row["gains"].get(n)) if n in row["gains"] else ""
-                for n in names
-            ),
+            *(pair(row["gains"].get(name)) for name in names),
         )
         for row in rows
     ]
