@@ -10,7 +10,9 @@ from helpers import MODES, hybridize, slow_but
 from inference import QUICK, X, assert_close, random, ready, sequence, small
 from mxconv import MultiChannelConv2D, for_inference
 from mxconv.inference import build, plans, search
+from mxconv.inference.comparing import rounding_tolerance
 from mxconv.inference.graph import Entry, Node
+from mxconv.inference.original import MARGIN, MAX_AMPLIFIED, Original
 from mxconv.networks.traversal import all_blocks
 
 import mxnet as mx
@@ -159,13 +161,20 @@ def test_interrupted_while_it_measures(module, name, monkeypatch, tmp_path):
 # Passes that are wrong
 
 
-def plus_one(graph, *args):
-    """A pass that adds 1 to every output, unless it has nothing to do."""
-    if args == ({}, *args[1:]):
-        return 0
-    for i, head in enumerate(graph.heads):
-        graph.heads[i] = Entry(Node("_plus_scalar", "wrong", [head], {"scalar": 1}))
-    return 1
+def wrong(operator, scalar):
+    """A pass that does this to every output, unless it has nothing to do."""
+
+    def change(graph, *args):
+        if args == ({}, *args[1:]):
+            return 0
+        for i, head in enumerate(graph.heads):
+            graph.heads[i] = Entry(Node(operator, "wrong", [head], {"scalar": scalar}))
+        return 1
+
+    return change
+
+
+PLUS_ONE = wrong("_plus_scalar", 1)
 
 
 def always_im2col(monkeypatch):
@@ -193,7 +202,7 @@ WRONG = {
 @pytest.mark.parametrize("step", slow_but(WRONG, "folding"))
 def test_a_wrong_pass_is_left_out_and_reported(step, way, monkeypatch):
     for module in (plans, search):
-        monkeypatch.setattr(module, WRONG[step], plus_one, raising=False)
+        monkeypatch.setattr(module, WRONG[step], PLUS_ONE, raising=False)
     if step == "algorithms":
         always_im2col(monkeypatch)
     net, (x,) = ready(small(), random(*X))
@@ -220,6 +229,99 @@ def test_a_tolerance_that_nothing_meets_leaves_the_network_as_it_was():
     fast = for_inference(net, x, tolerance=1e-30, **QUICK)
     assert fast.report.errors == dict.fromkeys(fast.report.errors, 0.0)
     assert not fast.report.steps[-1].kept and "at most 1.0e-30 is allowed" in str(fast.report)
+
+
+# Networks that amplify rounding errors
+
+
+def amplifying(offset):
+    """A network whose BatchNorm takes away nearly all that a convolution adds, and its input."""
+    net, inputs = ready(small(), random(*X))
+    conv, norm, *_ = net
+    offsets = nd.random.uniform(offset, 1.01 * offset, shape=conv.bias.shape)
+    conv.bias.set_data(offsets)
+    norm.running_mean.set_data(offsets)
+    return net, inputs
+
+
+def default_tolerance(net, x):
+    return rounding_tolerance(Original(net, [x], None).graph)
+
+
+@EVERY_WAY
+def test_a_network_that_amplifies_rounding_errors_keeps_its_steps(way):
+    net, (x,) = amplifying(3000)
+    before = default_tolerance(net, x)
+    strict = for_inference(net, x, tolerance=before, **WAYS[way]).report
+    assert any(step.what.startswith("dropped: the output") for step in strict.steps)
+    assert strict.amplification is None and strict.tolerance == before
+    report = for_inference(net, x, **WAYS[way]).report
+    assert not any(step.what.startswith("dropped") for step in report.steps)
+    assert report.tolerance == pytest.approx(MARGIN * 2**-23 * report.amplification)
+    assert before < max(report.errors.values()) < report.tolerance < MAX_AMPLIFIED
+    assert f"amplifies rounding errors {report.amplification:.0f} times" in " ".join(
+        str(report).split()
+    )
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("offset", [3000, 1e6])
+def test_a_wrong_pass_is_left_out_there_too(offset, way, monkeypatch):
+    monkeypatch.setattr(plans, "fold_scalings", wrong("_mul_scalar", 1.02))
+    net, (x,) = amplifying(offset)
+    fast = for_inference(net, x, **WAYS[way])
+    assert fast.report.tolerance <= MAX_AMPLIFIED
+    (dropped,) = (step for step in fast.report.steps if step.name == "folding" and not step.kept)
+    assert re.search("the output for a batch of . differs by (1.9|2.0|2.1)e-02", dropped.what)
+    assert_close(fast(x), net(x), fast.report.tolerance)
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("pass_", [None, PLUS_ONE], ids=["right", "wrong"])
+def test_another_network_keeps_its_tolerance(pass_, way, monkeypatch):
+    if pass_:
+        monkeypatch.setattr(plans, "fold_scalings", pass_)
+    net, (x,) = ready(small(), random(*X))
+    report = for_inference(net, x, **WAYS[way]).report
+    assert report.tolerance == default_tolerance(net, x) < 1e-5
+    assert (report.amplification is None) == ("amplifies" not in str(report)) == (not pass_)
+    assert (report.amplification or 1) < 100
+
+
+def test_amplified_by_an_input_and_nothing_else():
+    net = nn.HybridLambda(lambda F, x: F.broadcast_sub(x, F.mean(x, axis=1, keepdims=True)) * 1)
+    x = random(2, 50) + 1000.5
+    original = Original(net, [x], None)
+    exact = x.asnumpy().astype("float64")
+    rounded = (exact - exact.mean(axis=1, keepdims=True)).astype("float32")
+
+    def run(x):
+        return [nd.array(rounded[: len(x)])]
+
+    with pytest.raises(ArithmeticError, match="differs"):
+        Original(net, [x], original.tolerance).check(run)
+    original.check(run)
+    assert 100 < original.amplification < 3000
+
+
+def test_what_isnt_finite_after_a_change_by_rounding_allows_for_nothing():
+    net = nn.HybridLambda(lambda F, x: F.sqrt(x - 1.1))
+    original = Original(net, [nd.array([[1.1, 2.5]])], None)
+    before = original.tolerance
+    with pytest.raises(ArithmeticError, match="differs"):
+        original.check(lambda x: [net(x) * 1.001])
+    assert original.tolerance == before and original.amplification == 0
+
+
+def test_the_amplification_is_the_same_each_time_and_draws_no_random_numbers():
+    net, (x,) = amplifying(3000)
+    drawn, reports = [], []
+    for times in (0, 2):
+        mx.random.seed(1)
+        np.random.seed(1)
+        reports += [for_inference(net, x, **QUICK).report for _ in range(times)]
+        drawn.append((nd.random.normal().asscalar(), np.random.rand()))
+    assert drawn[0] == drawn[1] and str(reports[0]) == str(reports[1])
 
 
 # The report and the progress

@@ -5,7 +5,7 @@ from math import sqrt
 
 import mxconv.inference.comparing as comparing
 from mxconv import dtypes
-from mxconv.inference.comparing import Race, difference, race, rounding_tolerance
+from mxconv.inference.comparing import Race, difference, perturbed, race, rounding_tolerance
 from passes import DATA, convolution, graph_of
 
 import numpy as np
@@ -103,6 +103,35 @@ def test_the_tolerance_without_layers():
 def test_the_coarsest_dtype_decides():
     y = sym.amp_cast(DATA, dtype="float16")
     assert rounding_tolerance(graph_of(y)) == 2 * 2.0**-11
+
+
+# Changes by rounding
+
+
+def changed(values, dtype="float32", change=2 * U):
+    array = nd.array(values, dtype=dtype)
+    return perturbed(array, change, np.random.RandomState(0)).asnumpy()
+
+
+@pytest.mark.parametrize("dtype, change", [("float32", 2 * U), ("float64", 2.0**-52)])
+def test_each_element_changes_by_rounding_in_either_direction(dtype, change):
+    values = np.random.RandomState(1).uniform(-3, 3, (30, 1000)).astype(dtype)
+    result = changed(values, dtype, change)
+    assert result.dtype == values.dtype and result.shape == values.shape
+    off = result.astype("longdouble") / values - 1
+    assert (np.abs(off) <= 2 * change).all() and (off != 0).all()
+    assert 0.4 < (off > 0).mean() < 0.6
+    assert not (np.sign(off[0]) == np.sign(off[10])).all()  # SIGNS is about 10 rows
+    assert np.array_equal(result, changed(values, dtype, change))
+
+
+def test_whole_numbers_and_other_dtypes_stay():
+    values = np.array([0, 1, -3, 2.0**24 + 2, np.inf, -np.inf, np.nan], "float32")
+    np.testing.assert_array_equal(changed(values), values)
+    assert np.array_equal(changed([1, 2], "int32"), [1, 2])
+    assert changed([]).size == 0
+    array = nd.array([0.3]).astype(dtypes.BFLOAT16)
+    assert perturbed(array, 2.0**-7, np.random.RandomState(0)) is array
 
 
 # Races

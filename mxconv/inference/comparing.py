@@ -17,6 +17,7 @@ UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat1
 CASTS = ("amp_cast", "amp_multicast", "Cast")
 ROUNDINGS = 3  # of a layer in less than float32: its input, its weight and its output
 RESULTS = 2  # that are compared, each with its own rounding errors
+SIGNS = 9973  # that are repeated; prime, so that the rows of a weight get different ones
 MIN_ROUNDS = 7  # or MIN_LONG_ROUNDS, if these take longer than MAX_TIMES_SECONDS times the seconds
 MIN_LONG_ROUNDS = 3
 MAX_TIMES_SECONDS = 10
@@ -40,13 +41,33 @@ def rounding_tolerance(graph: Graph) -> float:
     """
     values = [_weight(graph, node) for node in graph.operators(*LINEAR) if len(node.inputs) > 1]
     weights = [value for value in values if value is not None]
-    names = {dtypes.name_of(value.dtype) for value in graph.values.values()}
-    names |= {n.attributes.get("dtype", "") for n in graph.operators(*CASTS)}
-    unit = max((UNITS[name] for name in names if name in UNITS), default=UNITS["float32"])
+    unit = unit_roundoff(graph)
     of_sums = min(unit, UNITS["float32"])
     roundings = ROUNDINGS * len(weights) if unit > of_sums else 0
     terms = [prod(weight.shape) // weight.shape[0] + 1 for weight in weights]
     return RESULTS * (unit * (1 + roundings) + of_sums * sum(2 * sqrt(n) for n in terms))
+
+
+def unit_roundoff(graph: Graph) -> float:
+    """Return the unit roundoff of the coarsest dtype in a network."""
+    names = {dtypes.name_of(value.dtype) for value in graph.values.values()}
+    names |= {n.attributes.get("dtype", "") for n in graph.operators(*CASTS)}
+    return max((UNITS[name] for name in names if name in UNITS), default=UNITS["float32"])
+
+
+def perturbed(array: nd.NDArray, change: float, random: np.random.RandomState) -> nd.NDArray:
+    """Return an array whose elements are larger or smaller by this part of themselves, at random.
+
+    That is what rounding could have made of them. Whole numbers have no rounding error and stay:
+    an index or a mask would become another one. So do arrays of bfloat16, which NumPy can't change.
+    """
+    if not np.issubdtype(array.dtype, np.floating):
+        return array
+    values = array.asnumpy()
+    factors = random.choice((1 - change, 1 + change), min(values.size, SIGNS))
+    factors = np.resize(factors.astype(values.dtype), values.shape)
+    factors[values == np.rint(values)] = 1
+    return nd.array(np.multiply(values, factors, out=factors), array.context, array.dtype)
 
 
 def _weight(graph: Graph, node: Node) -> Optional[nd.NDArray]:

@@ -46,6 +46,9 @@ class Report:
         by output and batch.
     tolerance : float
         What `errors` may be at most.
+    amplification : None or float
+        How many times the network amplifies rounding errors. It is measured if a step is off by
+        more than the tolerance, which it may raise; None if none was, or a tolerance was given.
     gain, gain_over_fused : None or float
         How many times faster the network is than before, and than with MXNet's own fusion
         (`optimize_for`); None if nothing was measured.
@@ -57,6 +60,7 @@ class Report:
     convolutions: Tuple[str, ...]
     errors: Dict[str, float]
     tolerance: float
+    amplification: Optional[float]
     gain: Optional[float]
     gain_over_fused: Optional[float]
     machine: str
@@ -72,11 +76,14 @@ class Report:
         if self.convolutions:
             lines += ["", "convolutions that are computed in another way:"]
             lines += [f"  {text}" for text in self.convolutions]
+        amplified = ""
+        if self.amplification is not None:
+            amplified = f"; the network amplifies rounding errors {self.amplification:.0f} times"
         worst = max(self.errors, key=lambda name: self.errors[name])
         lines += [
             "",
             f"largest difference: {self.errors[worst]:.1e} of the largest element of {worst}, "
-            f"allowed {self.tolerance:.1e}",
+            f"allowed {self.tolerance:.1e}{amplified}",
             f"compared with the original: {_listed(list(self.errors))}",
             f"on {self.machine}",
         ]
