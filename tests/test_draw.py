@@ -1,23 +1,41 @@
 """The figures, read back from their SVG files and laid out anew, compared with the oracle."""
 
+import base64
 import io
+import json
+import os
+import pickle
 import re
 import runpy
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
+import mxconv
 import oracle
-from helpers import K, X, evaluated, integers, labels, luminance, slow_but, value
-from mxconv import draw
+from helpers import (
+    NUMPY_MODE,
+    PADDINGS,
+    K,
+    X,
+    evaluated,
+    integers,
+    labels,
+    luminance,
+    slow_but,
+    value,
+)
+from mxconv import ConvGeometry, draw
 from mxconv._paths import write
-from mxconv.draw.figures import SHADES
-from mxconv.draw.paint import INK
-from mxconv.draw.sums import format_number
+from mxconv.draw.figures import LIMITS, SHADES, SHARED
+from mxconv.draw.paint import INK, PALE, QUIET_INK
+from mxconv.draw.sums import compute_sums, format_number
 
 import matplotlib
+import nbformat
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -60,6 +78,64 @@ class Figure:
         names = [name for name in self.named if re.match(re.escape(plane) + r"\.\d+\.\d+$", name)]
         places = [[int(part) for part in name.split(".")[-2:]] for name in names]
         return places, [value(self.named[name]) for name in names]
+
+
+GROUPED = [  # shapes of X and K, groups
+    ((4, 5, 4), (4, 1, 3, 2), 4),  # depthwise
+    ((2, 5, 5), (4, 1, 2, 3), 2),  # depthwise, with two output channels for each input channel
+    ((4, 4, 5), (2, 2, 2, 2), 2),
+    ((3, 5, 4), (2, 3, 2, 2), 1),
+    ((3, 5, 4), (3, 2, 2), 1),
+]
+
+
+@pytest.mark.parametrize("x_shape, k_shape, groups", GROUPED, ids=str)
+@pytest.mark.parametrize("strides, dilation", [((1, 1), (1, 1)), ((2, 1), (1, 2))], ids=str)
+@pytest.mark.parametrize("padding_mode, padding", PADDINGS, ids=str)
+def test_the_sums_are_the_oracles(
+    x_shape, k_shape, groups, strides, dilation, padding_mode, padding
+):
+    strides = (1, 1) if padding == "same" else strides
+    x, k = integers(x_shape, most=9), integers(k_shape, most=9)
+    sums = compute_sums(x, k, strides, padding, dilation, LIMITS, groups, padding_mode)
+    x, k = x.asnumpy(), k.asnumpy().reshape((-1,) + k_shape[-3:])
+    around = ConvGeometry(1, k.shape[2:], strides, padding, dilation).pads
+    padded = np.pad(x, [(0, 0), *around], mode=NUMPY_MODE[padding_mode])
+    y = oracle.convolve(padded[None], k, None, strides, (0, 0), dilation, groups)[0]
+    np.testing.assert_array_equal(sums.padded, padded)
+    np.testing.assert_array_equal(sums.border, np.pad(x[0] * 0, around, constant_values=1) == 1)
+    np.testing.assert_array_equal(sums.kernel, k)
+    np.testing.assert_array_equal(sums.output, y)
+    assert sums.groups == groups and sums.order == range(len(x))[::-1]
+    per_group = len(x) // groups
+    for o in range(len(k)):
+        group = o // (len(k) // groups)
+        channels = list(range(len(x)))[group * per_group : (group + 1) * per_group]
+        assert list(sums.inputs_of(o)) == channels
+        for i, c in enumerate(channels):
+            alone = padded[None, c : c + 1], k[o : o + 1, i : i + 1]
+            part = oracle.convolve(*alone, None, strides, (0, 0), dilation)[0, 0]
+            np.testing.assert_array_equal(sums.parts[o, i], part)
+        seen = oracle.windows(padded[None, channels], k.shape[2:], strides, (0, 0), dilation)[0]
+        at = [padded[c].flat[sums.windows] for c in channels]
+        np.testing.assert_array_equal(at, seen.reshape(per_group, y[0].size, -1))
+        for position, total in enumerate(y[o].flat):
+            assert evaluated(sums.spell_out(o, position)) == (total, total)
+            factors = re.findall(r"(−?\d+)\)?×", sums.spell_out(o, position))
+            assert list(map(value, factors)) == [x for plane in at[::-1] for x in plane[position]]
+
+
+def test_the_names_of_kernels_are_indices_into_K():
+    depthwise = compute_sums(X, nd.ones((4, 1, 2, 2)), 1, 0, 1, LIMITS, groups=2)
+    assert depthwise.kernel_name(3, 0) == "K[3, 0]" and list(depthwise.inputs_of(3)) == [1]
+    assert compute_sums(X, K, 1, 0, 1, LIMITS).kernel_name(0, 1) == "K[1]"
+
+
+def test_replicate_is_another_name_for_edge():
+    edge, replicate = (
+        compute_sums(X, K, 1, 1, 1, LIMITS, padding_mode=mode) for mode in ("edge", "replicate")
+    )
+    np.testing.assert_array_equal(edge.padded, replicate.padded)
 
 
 def test_the_chapters_first_figure(tmp_path):
@@ -137,6 +213,74 @@ def test_what_is_shaded_is_the_oracles(case, tmp_path):
     assert sorted(shown) == sorted(v for plane in planes for v in plane.flat)
 
 
+@pytest.mark.parametrize("x_shape, k_shape, groups", GROUPED, ids=str)
+@pytest.mark.parametrize("padding_mode", slow_but(NUMPY_MODE, "reflect"))
+def test_only_the_channels_of_the_group_are_in_the_sum(
+    x_shape, k_shape, groups, padding_mode, tmp_path
+):
+    x, k = integers(x_shape, most=9), integers(k_shape, most=9)
+    path, o = tmp_path / "figure.svg", 0 if k.ndim == 3 else 1
+    draw.multi_in(
+        x, k, path, o, (2, 1), 1, ((1, 0), (2, 1)), 1, groups=groups, padding_mode=padding_mode
+    )
+    figure = Figure(path)
+    k = k.asnumpy().reshape((-1,) + k_shape[-3:])
+    around = [(0, 0), (1, 0), (2, 1)]
+    padded = np.pad(x.asnumpy(), around, mode=NUMPY_MODE[padding_mode])
+    channels = np.split(np.arange(len(x)), groups)[o // (len(k) // groups)]
+    window = (slice(2, 2 + k.shape[2]), slice(1, 1 + k.shape[3]))
+    parts = {c: (padded[c][window] * k[o, i]).sum() for i, c in enumerate(channels)}
+    for c in range(len(x)):
+        assert figure.shaded(f"X.{c}")[1] == (list(padded[c][window].flat) if c in parts else [])
+        assert figure.shaded(f"P.{c}")[1] == ([parts[c]] if c in parts and len(parts) > 1 else [])
+    for other in range(len(k)):
+        for i in range(len(channels)):
+            expected = list(k[o, i].flat) if other == o else []
+            assert figure.shaded(f"K.{other}.{i}")[1] == expected
+    assert figure.shaded(f"Y.{o}") == ([[2, 1]], [sum(parts.values())])
+    assert evaluated(*figure.sums) == (sum(parts.values()),) * 2
+    assert figure.dashed == padded.size - x.size
+    assert figure.texts.count("∗") == len(parts)
+
+
+def test_other_groups_are_pale_and_have_no_kernel_beside_the_shown_ones_inputs():
+    (axes,) = draw.multi_in(integers((4, 3, 3)), nd.ones((4, 2, 2, 2)), groups=2).axes
+    titles = {text.get_text(): text for text in axes.texts if text.get_text()[1:2] == "["}
+    pale = {name for name, text in titles.items() if text.get_color() == QUIET_INK}
+    others = [f"K[{o}, {i}]" for o in (2, 3) for i in (0, 1)]
+    assert pale == {"X[2]", "X[3]", "Y[2]", "Y[3]", *others}
+    middle = {name: text.get_position()[1] for name, text in titles.items()}  # of its top
+    for o in range(4):
+        for i in range(2):
+            c = 2 * (o // 2) + i
+            assert middle[f"K[{o}, {i}]"] + 2 / 2 == pytest.approx(middle[f"X[{c}]"] + 3 / 2)
+    numbers = [text.get_color() for text in axes.texts if text.get_text() not in titles]
+    assert numbers.count(QUIET_INK) == 2 * 9 + 4 * 4 + 2 * 4
+
+
+@pytest.mark.parametrize(
+    "shape, groups, colors",
+    [
+        ((3, 1, 1, 1), 3, SHADES[:3]),
+        ((4, 1, 1, 1), 2, [SHARED, SHARED]),
+        ((2, 2, 1, 1), 2, [SHADES[0], SHADES[0], SHADES[1], SHADES[1]]),
+        ((1, 2, 1, 1), 1, [SHADES[0], SHADES[0]]),
+        ((2, 2, 1, 1), 1, [SHARED, SHARED]),
+    ],
+)
+def test_a_pixel_has_the_color_of_the_output_that_uses_it(shape, groups, colors, tmp_path):
+    x, k = integers((shape[1] * groups, 3, 3), most=9), integers(shape, most=9)
+    (axes,) = draw.one_by_one(x, k, tmp_path / "figure.svg", (1, 2), groups).axes
+    cells = {(cell.get_x() + 0.5, cell.get_y() + 0.5): cell for cell in axes.patches}
+    lit = {text.get_gid(): text.get_position() for text in axes.texts if text.get_gid()}
+    assert len(colors) == len(x)
+    for c, color in enumerate(colors):
+        assert cells[lit[f"X.{c}.1.2"]].get_facecolor()[:3] == to_rgb(color)
+    y = oracle.convolve(x.asnumpy()[None], k.asnumpy(), groups=groups)[0, ::-1, 1, 2]
+    sums = Figure(tmp_path / "figure.svg").sums
+    assert [evaluated(text.split(": ")[-1])[0] for text in sums] == list(y)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float64", "int32", "uint8"])
 def test_every_dtype_can_be_drawn(dtype, tmp_path):
     draw.multi_in(X.astype(dtype), K.astype(dtype), tmp_path / "figure.svg")
@@ -161,10 +305,25 @@ FIGURES = {
         1e5 * floats((4, 10, 10)), floats((2, 4, 2, 3)), path, 0, (8, 7)
     ),
     "1x1": lambda path: draw.one_by_one(floats((3, 3, 3)), floats((4, 3, 1, 1)), path),
+    "groups": lambda path: draw.multi_in(
+        floats((4, 3, 2)), floats((4, 2, 2, 2)), path, 3, padding=1, groups=2, padding_mode="edge"
+    ),
+    "depthwise": lambda path: draw.multi_in(
+        floats((4, 3, 3)), floats((4, 1, 3, 3)), path, groups=4
+    ),
+    "more outputs than inputs": lambda path: draw.multi_in(
+        floats((2, 3, 3)), floats((4, 1, 2, 2)), path, groups=2
+    ),
+    "1x1 with groups": lambda path: draw.one_by_one(
+        floats((4, 2, 2)), floats((2, 2, 1, 1)), path, groups=2
+    ),
 }
 
 
-@pytest.mark.parametrize("name", slow_but(FIGURES, "the chapter's", "tiny", "floats", "1x1"))
+FAST = ("the chapter's", "tiny", "floats", "1x1", "groups")
+
+
+@pytest.mark.parametrize("name", slow_but(FIGURES, *FAST))
 def test_no_text_is_cut_off_crowded_or_pale(name):
     figure = FIGURES[name](None)
     (axes,) = figure.axes
@@ -180,9 +339,17 @@ def test_no_text_is_cut_off_crowded_or_pale(name):
     assert overlap(boxes, cells).sum(axis=1).max() == 1  # a number stays in its cell
     backs = {text.get_bbox_patch().get_facecolor() for text in axes.texts if text.get_bbox_patch()}
     backs |= {cell.get_facecolor() for cell in axes.patches}
-    assert {text.get_color() for text in axes.texts} == {INK}
+    for text in axes.texts:
+        assert text.get_color() == INK or (text.get_color() == QUIET_INK and not text.get_gid())
     for back in backs:
-        assert (luminance(back) + 0.05) / (luminance(to_rgb(INK)) + 0.05) > 7
+        assert contrast(back, INK) > 7
+    for back in ("white", PALE):  # the only ones of what is quiet, as it has no color
+        assert contrast(to_rgb(back), QUIET_INK) > 4.5
+
+
+def contrast(back, ink):
+    """The ratio that WCAG 2 wants above 4.5, or above 7 for its level AAA."""
+    return (luminance(back) + 0.05) / (luminance(to_rgb(ink)) + 0.05)
 
 
 def overlap(boxes, others):
@@ -219,6 +386,19 @@ def test_the_users_style_stays_and_does_not_show(tmp_path):
         draw.multi_in(X, K, tmp_path / "b.svg")
         assert matplotlib.rcParams["patch.linewidth"] == 9
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_threads_do_not_mix_their_styles(tmp_path):
+    draw.multi_in(X, K, tmp_path / "alone.svg")
+
+    def draw_often(n):
+        for _ in range(3):
+            draw.multi_in(X, K, tmp_path / f"{n}.svg")
+
+    with matplotlib.rc_context({"patch.linewidth": 9}), ThreadPoolExecutor(4) as pool:
+        list(pool.map(draw_often, range(4)))
+        assert matplotlib.rcParams["patch.linewidth"] == 9
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
 @pytest.mark.parametrize(
@@ -281,11 +461,41 @@ BAD = [  # function, arguments, the error, what its message has to say
     ("multi_in", (X, K, "figure.jpg"), ValueError, [".svg or .png", "figure.jpg"]),
     ("multi_in", (X, K, "no/such/figure.svg"), ValueError, ["no directory", "no/such"]),
     ("multi_in", (X, K, 3), TypeError, ["path=3"]),
+    ("multi_in", (X, K, nd.ones(1)), TypeError, ["path", "NDArray of shape (1,)"]),
+    ("multi_in", (X.expand_dims(0), K), ValueError, ["batch", "X[0]", "(1, 2, 3, 3)"]),
+    ("multi_in", (X.transpose((1, 2, 0)), K), ValueError, ["(X.transpose((2, 0, 1)) would fit)"]),
+    ("multi_in", (X, nd.ones((4, 1, 2, 2))), ValueError, ["(groups=2 would fit)"]),
+    ("multi_in", (X, nd.ones((3, 1, 2, 2))), ValueError, ["K has 1; expected the same number, "]),
     ("one_by_one", (X, K), ValueError, ["1x1", "(2, 2, 2)"]),
     ("one_by_one", (X, nd.ones((1, 1))), ValueError, ["(1, 1)", "(c_i, k_h, k_w)"]),
     ("one_by_one", (X, nd.ones((2, 1, 1)), None, (0, 3)), ValueError, ["element=(0, 3)", "3x3"]),
     ("one_by_one", (X, nd.ones((2, 1, 1)), "figure"), ValueError, [".svg or .png"]),
+    ("one_by_one", (X, nd.ones((2, 1, 1, 1))), ValueError, ["(groups=2 would fit)"]),
 ]
+
+
+BAD_OPTIONS = [  # of multi_in for X and K, unless there are others
+    (dict(groups=2), ValueError, ["(c_o, c_i / groups, k_h, k_w)", "groups=2"]),
+    (dict(groups=0), ValueError, ["groups=0"]),
+    (dict(groups=2.0), TypeError, ["groups=2.0"]),
+    (dict(K=nd.ones((3, 1, 2, 2)), groups=2), ValueError, ["channels=3, groups=2"]),
+    (
+        dict(X=nd.ones((4, 3, 3)), K=nd.ones((4, 1, 2, 2)), groups=2),
+        ValueError,
+        ["1 in each of 2 groups", "(groups=4 would fit)", "groups=2"],
+    ),
+    (dict(padding_mode="mirror"), ValueError, ["padding_mode='mirror'"]),
+    (dict(padding=3, padding_mode="reflect"), ValueError, ["'reflect'", "(4, 4)", "(1, 2, 3, 3)"]),
+    (dict(padding="same", strides=2), ValueError, ["'same'", "strides=(2, 2)"]),
+]
+
+
+@pytest.mark.parametrize("options, error, says", BAD_OPTIONS)
+def test_bad_options_are_refused_at_the_call(options, error, says):
+    with pytest.raises(error) as caught:
+        draw.multi_in(**{**dict(X=X, K=K), **options})
+    for words in says:
+        assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("function, arguments, error, says", BAD)
@@ -296,6 +506,77 @@ def test_bad_input_is_refused_at_the_call(function, arguments, error, says, tmp_
     for words in says:
         assert words in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name, value", [("bias", nd.ones(1)), ("layout", "NHWC"), ("transposed", True)]
+)
+def test_what_isnt_drawn_is_named(name, value):
+    for function in (draw.multi_in, draw.one_by_one):
+        with pytest.raises(TypeError, match=f"{function.__name__} takes no {name}: it doesn't "):
+            function(X, nd.ones((2, 1, 1)), **{name: value})
+        with pytest.raises(TypeError, match="unexpected keyword argument 'stride'"):
+            function(X, nd.ones((2, 1, 1)), stride=1)
+
+
+NOTEBOOK = """
+import sys, nbformat
+from nbclient import NotebookClient
+cells = [nbformat.v4.new_code_cell(source) for source in sys.argv[2:]]
+notebook = nbformat.v4.new_notebook(cells=cells)
+NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+nbformat.write(notebook, sys.argv[1])
+"""
+ARRAYS = """
+import sys; sys.path[:0] = {path!r}
+from helpers import K, X
+from mxconv import draw
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["", "%matplotlib inline"])
+def test_a_figure_displays_itself_in_a_notebook(before, tmp_path):
+    kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]}
+    (tmp_path / "kernels" / "python3").mkdir(parents=True)
+    (tmp_path / "kernels" / "python3" / "kernel.json").write_text(
+        json.dumps(dict(kernel, display_name="Python 3", language="python"))
+    )
+    places = dict.fromkeys(("JUPYTER_PATH", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"), str(tmp_path))
+    path = [str(ROOT / "tests"), str(Path(mxconv.__file__).parents[1])]
+    cells = [
+        ARRAYS.format(path=path) + before,
+        "draw.multi_in(X, K)",
+        f"draw.multi_in(X, K, {str(tmp_path / 'figure.png')!r})",
+        "figure = draw.multi_in(X, K)",
+    ]
+    # In a process of its own, as Jupyter's libraries leave sockets open, which is a warning here.
+    command = [sys.executable, "-c", NOTEBOOK, str(tmp_path / "run.ipynb"), *cells]
+    done = subprocess.run(
+        command, timeout=300, env=dict(os.environ, **places), stderr=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    first, *shown, last = nbformat.read(str(tmp_path / "run.ipynb"), as_version=4)["cells"]
+    assert first["outputs"] == last["outputs"] == []
+    for cell in shown:
+        (output,) = cell["outputs"]
+        assert set(output["data"]) == {"image/png", "text/plain"}
+        png = base64.b64decode(output["data"]["image/png"])
+        if before:  # IPython has its own way to show any figure then
+            assert png.startswith(b"\x89PNG")
+            continue
+        assert png == (tmp_path / "figure.png").read_bytes()
+        width, height = draw.multi_in(X, K).get_size_inches()
+        size = {"width": round(96 * width), "height": round(96 * height)}
+        assert output["metadata"]["image/png"] == size
+
+
+def test_a_figure_can_be_pickled_and_shown_in_any_style():
+    figure = draw.multi_in(X, K)
+    expected = figure._repr_png_()
+    with matplotlib.rc_context({"savefig.dpi": 20, "font.sans-serif": ["DejaVu Sans Mono"]}):
+        assert figure._repr_png_() == expected
+    assert pickle.loads(pickle.dumps(figure))._repr_png_() == expected
 
 
 def test_a_directory_is_not_overwritten(tmp_path):

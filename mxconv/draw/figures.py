@@ -3,14 +3,14 @@
 Channels are stacked as in the book, with the last on top.
 """
 
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from .. import _checks
 from .._paths import writable
 from .paint import SUFFIXES, Caption, Grid, Mark, paint
-from .sums import Limits, Sums, compute_sums
+from .sums import Limits, Sums, compute_sums, refuse_undrawn
 
 LIMITS = Limits(across=10, channels=4, products=50)
 SHADES = ("#9fd0f5", "#fdc583", "#abdc9c", "#d9c0ef")  # one per output channel
@@ -24,6 +24,7 @@ SIGN_WIDTH = 1.6
 TITLE_WIDTH = 0.2  # of one character
 
 
+@refuse_undrawn
 def multi_in(
     X: Any,
     K: Any,
@@ -33,24 +34,29 @@ def multi_in(
     strides: Any = 1,
     padding: Any = 0,
     dilation: Any = 1,
+    groups: Any = 1,
+    padding_mode: Any = "zeros",
 ) -> Any:
     """Draw the chapter's first figure: a cross-correlation per input channel, and their sum.
 
     One output element is shaded, together with the elements it is computed from. Its sum is spelled
-    out below.
+    out below. In a notebook, the figure displays itself.
 
     Parameters
     ----------
     X : NDArray of shape (c_i, h, w)
-    K : NDArray of shape (c_i, k_h, k_w) or (c_o, c_i, k_h, k_w)
+    K : NDArray of shape (c_i, k_h, k_w) or (c_o, c_i / groups, k_h, k_w)
+        The names in the figure are indices into it. With groups, the i of K[o, i] counts the input
+        channels of the group: in a depthwise convolution, K[3, 0] is the kernel of X[3].
     path : str or Path, optional
         Where to write the figure; the suffix makes it an SVG or a PNG.
     output_channel : int
         The output channel to show in parts, counted from 0.
     element : pair of int
         Row and column of the output element to shade, counted from 0.
-    strides, padding, dilation : int or pair of int
-        As in `MultiChannelConv2D`. Cells of the padding are dashed.
+    strides, padding, dilation, groups, padding_mode
+        As in `MultiChannelConv2D`. Cells of the padding are dashed. What belongs to other groups
+        than the output channel's is pale: no kernel of this channel stands beside their inputs.
 
     Returns
     -------
@@ -63,7 +69,7 @@ def multi_in(
         4 input or output channels, or 50 products in a sum; if the output channel or the element
         doesn't exist; or if the path isn't to an SVG or PNG in an existing directory.
     TypeError
-        If an argument has the wrong type.
+        If an argument has the wrong type, or isn't drawn, such as a bias.
     ImportError
         If matplotlib, the extra `mxconv[plot]`, is missing.
 
@@ -78,27 +84,24 @@ def multi_in(
     >>> figure = multi_in(X, K, "multi_in.svg", element=(1, 0))
     """
     path = path if path is None else writable(path, SUFFIXES)
-    sums = compute_sums(X, K, strides, padding, dilation, LIMITS)
-    o = _checks.integer("output_channel", output_channel, 0)
-    if o >= len(sums.output):
-        raise ValueError(
-            f"output_channel is out of range: expected one of {len(sums.output)}, counted from 0, "
-            f"received output_channel={o}"
-        )
+    sums = compute_sums(X, K, strides, padding, dilation, LIMITS, groups, padding_mode)
+    o = sums.output_channel(output_channel)
     return _draw(sums, element, {o: SHADES[0]}, path)
 
 
-def one_by_one(X: Any, K: Any, path: Any = None, element: Any = (0, 0)) -> Any:
+@refuse_undrawn
+def one_by_one(X: Any, K: Any, path: Any = None, element: Any = (0, 0), groups: Any = 1) -> Any:
     """Draw the chapter's second figure: a 1x1 kernel mixes the channels of each pixel.
 
     One pixel is shaded in every channel of the input and of the output, and so is the kernel. A sum
-    for each output channel is spelled out below.
+    for each output channel is spelled out below. An input pixel has the color of the output channel
+    that uses it, or is gray if several do.
 
     Parameters
     ----------
     X : NDArray of shape (c_i, h, w)
-    K : NDArray of shape (c_i, 1, 1) or (c_o, c_i, 1, 1)
-    path, element
+    K : NDArray of shape (c_i, 1, 1) or (c_o, c_i / groups, 1, 1)
+    path, element, groups
         As in `multi_in`.
 
     Returns
@@ -123,7 +126,7 @@ def one_by_one(X: Any, K: Any, path: Any = None, element: Any = (0, 0)) -> Any:
     path = path if path is None else writable(path, SUFFIXES)
     if _checks.ndarray("K", K).shape[-2:] != (1, 1):
         raise ValueError(f"one_by_one: expected a 1x1 kernel, received K.shape={K.shape}")
-    sums = compute_sums(X, K, 1, 0, 1, LIMITS)
+    sums = compute_sums(X, K, 1, 0, 1, LIMITS, groups)
     return _draw(sums, element, dict(enumerate(SHADES[: len(sums.output)])), path)
 
 
@@ -160,6 +163,7 @@ class _Plane(NamedTuple):
     values: np.ndarray
     shade: np.ndarray
     middle: float  # its distance from the top
+    quiet: bool = False
 
 
 class _Layout:
@@ -175,11 +179,11 @@ class _Layout:
         """Place planes above each other, centered in a column as wide as the widest."""
         planes = list(planes)
         width = max(max(p.values.shape[1], TITLE_WIDTH * len(p.title)) for p in planes)
-        for name, title, values, shade, middle in planes:
+        for name, title, values, shade, middle, quiet in planes:
             rows, columns = values.shape
             border = self._border if name.startswith("X") else np.zeros(values.shape, bool)
             left, top = self.right + (width - columns) / 2, middle - rows / 2
-            self.grids.append(Grid(name, title, values, shade, border, left, top))
+            self.grids.append(Grid(name, title, values, shade, border, left, top, quiet))
         self.right += width
 
     def add_sign(self, text: str, ys: Iterable[float]) -> None:
@@ -190,10 +194,10 @@ class _Layout:
 
 def _lay_out(sums: Sums, position: int, shades: Dict[int, str]) -> _Layout:
     """Lay out X ∗ K = Y and, if only one output channel is shown, its parts before Y."""
-    c_o, c_i = sums.kernel.shape[:2]
+    c_o, per_group = sums.kernel.shape[:2]
     pitch = sums.border.shape[0] + ROW_GAP
     middles = {c: row * pitch for row, c in enumerate(sums.order)}
-    rows = list(middles.values())
+    rows = [middles[c] for c in middles if any(c in sums.inputs_of(o) for o in shades)]
     alone = list(shades)[0] if len(shades) == 1 else None
 
     layout = _Layout(sums.border)
@@ -202,8 +206,8 @@ def _lay_out(sums: Sums, position: int, shades: Dict[int, str]) -> _Layout:
     for o in range(c_o):
         if o > 0:
             layout.right += KERNEL_GAP
-        layout.add_column(_kernels(sums, o, shades.get(o), middles))
-    if alone is not None and c_i > 1:
+        layout.add_column(_kernels(sums, o, shades, middles))
+    if alone is not None and per_group > 1:
         layout.add_sign("=", rows)
         left = layout.right
         layout.add_column(_parts(sums, position, alone, shades[alone], middles))
@@ -218,28 +222,35 @@ def _lay_out(sums: Sums, position: int, shades: Dict[int, str]) -> _Layout:
 def _inputs(
     sums: Sums, position: int, shades: Dict[int, str], middles: Dict[int, float]
 ) -> Iterable[_Plane]:
-    color = SHARED if len(shades) > 1 else next(iter(shades.values()))
-    shade = _shade(sums.border.shape, sums.windows[position], color)
     for c, middle in middles.items():
-        yield _Plane(f"X.{c}", f"X[{c}]", sums.padded[c], shade, middle)
+        colors = [color for o, color in shades.items() if c in sums.inputs_of(o)]
+        color = SHARED if len(colors) > 1 else next(iter(colors), None)
+        shade = _shade(sums.border.shape, sums.windows[position], color)
+        yield _Plane(f"X.{c}", f"X[{c}]", sums.padded[c], shade, middle, quiet=not colors)
 
 
 def _kernels(
-    sums: Sums, o: int, color: Optional[str], middles: Dict[int, float]
+    sums: Sums, o: int, shades: Dict[int, str], middles: Dict[int, float]
 ) -> Iterable[_Plane]:
-    for c, middle in middles.items():
-        values = sums.kernel[o, c]
-        shade = _shade(values.shape, slice(None), color)
-        yield _Plane(f"K.{o}.{c}", sums.kernel_name(o, c), values, shade, middle)
+    quiet = _in_another_group(sums, o, shades)
+    for i, c in _planes_of(sums, o):
+        values = sums.kernel[o, i]
+        shade = _shade(values.shape, slice(None), shades.get(o))
+        yield _Plane(f"K.{o}.{i}", sums.kernel_name(o, i), values, shade, middles[c], quiet)
 
 
 def _parts(
     sums: Sums, position: int, o: int, color: str, middles: Dict[int, float]
 ) -> Iterable[_Plane]:
     shade = _shade(sums.output.shape[1:], position, color)
-    for c, middle in middles.items():
-        title = f"X[{c}] ∗ {sums.kernel_name(o, c)}"
-        yield _Plane(f"P.{c}", title, sums.parts[o, c], shade, middle)
+    for i, c in _planes_of(sums, o):
+        title = f"X[{c}] ∗ {sums.kernel_name(o, i)}"
+        yield _Plane(f"P.{c}", title, sums.parts[o, i], shade, middles[c])
+
+
+def _planes_of(sums: Sums, o: int) -> List[Tuple[int, int]]:
+    """For each plane of the kernel of output channel o, its index and its input channel's."""
+    return list(enumerate(sums.inputs_of(o)))[::-1]  # in the book's order
 
 
 def _outputs(
@@ -250,7 +261,13 @@ def _outputs(
     for o, values in enumerate(sums.output):
         shade = _shade(values.shape, position, shades.get(o))
         y = middle + (in_the_middle - o) * pitch
-        yield _Plane(f"Y.{o}", sums.output_name(o), values, shade, y)
+        quiet = _in_another_group(sums, o, shades)
+        yield _Plane(f"Y.{o}", sums.output_name(o), values, shade, y, quiet)
+
+
+def _in_another_group(sums: Sums, o: int, shades: Dict[int, str]) -> bool:
+    """Whether output channel o shares no input channel with those that are shown."""
+    return all(sums.inputs_of(o) != sums.inputs_of(shown) for shown in shades)
 
 
 def _shade(shape: Any, positions: Any, color: Optional[str]) -> np.ndarray:

@@ -5,8 +5,10 @@ Lengths are in cells of a grid. They are measured from the left and from the top
 
 import io
 import re
+import threading
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -21,11 +23,13 @@ METADATA: Dict[str, Dict[str, Optional[str]]] = {
     ".png": {"Software": None},
 }
 STYLE = {"font.sans-serif": ["DejaVu Sans"], "svg.fonttype": "none", "svg.hashsalt": "mxconv"}
+_styling = threading.RLock()  # all threads share matplotlib's style
 
 CELL = 0.45  # inches; more if the numbers are longer
 FONT = 11  # points
 INK, LINE, PALE = "#1a1a1a", "#555555", "#f1f1f1"
-CENTERED = dict(ha="center", va="center", color=INK)
+QUIET_INK, QUIET_LINE = "#6b6b6b", "#b5b5b5"
+CENTERED = dict(ha="center", va="center")
 
 
 class Grid(NamedTuple):
@@ -38,6 +42,7 @@ class Grid(NamedTuple):
     border: np.ndarray  # for each cell, whether it is padding
     left: float
     top: float
+    quiet: bool  # whether it takes no part in what is shown
 
 
 class Mark(NamedTuple):
@@ -79,26 +84,44 @@ def paint(
 
     Returns
     -------
-    matplotlib.figure.Figure
+    mxconv.draw.inline.InlineFigure
+        A matplotlib.figure.Figure that displays itself in a notebook.
     """
-    matplotlib, Figure, Rectangle = _import_matplotlib()
+    InlineFigure, Rectangle = _import_matplotlib()
     sheet = _measure(grids, captions)
     size = [(sheet.right - sheet.left) * sheet.cell, (sheet.bottom - sheet.top) * sheet.cell]
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        figure = Figure(figsize=size, dpi=150)
+    with _own_style():
+        figure = InlineFigure(figsize=size, dpi=150)
         limits = dict(xlim=(sheet.left, sheet.right), ylim=(sheet.bottom, sheet.top))
         axes = figure.add_axes([0, 0, 1, 1], **limits)
         axes.set_axis_off()
         for grid in grids:
             _paint_grid(axes, Rectangle, grid)
         for text, x, y in marks:
-            axes.text(x, y, text, fontsize=FONT + 6, **CENTERED)
+            axes.text(x, y, text, fontsize=FONT + 6, color=INK, **CENTERED)
         _paint_captions(axes, captions, sheet)
-        if path is not None:
-            _save(figure, path)
+    if path is not None:
+        write(path, render(figure, path.suffix.lower()))
     return figure
+
+
+def render(figure: Any, suffix: str) -> bytes:
+    """Return the figure as a file of one of the `SUFFIXES`."""
+    picture = io.BytesIO()
+    with _own_style():
+        figure.savefig(picture, format=suffix[1:], metadata=METADATA[suffix])
+    return picture.getvalue()
+
+
+@contextmanager
+def _own_style() -> Iterator[None]:
+    """Draw as `STYLE` says, whatever the user's style is, which stays as it is."""
+    import matplotlib
+
+    with _styling, matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
 
 
 def _measure(grids: Sequence[Grid], captions: Sequence[Caption]) -> Sheet:
@@ -109,7 +132,7 @@ def _measure(grids: Sequence[Grid], captions: Sequence[Caption]) -> Sheet:
     bottom = max(grid.top + grid.values.shape[0] for grid in grids)
     margin = 0.5 + max(0, 13 * scale - right) / 2  # makes room for the captions, too
     width = (right + 2 * margin - 1) / (0.27 * scale)  # of a caption, in characters
-    lines = [_break_lines(caption.text, width) for caption in captions]
+    lines = [break_lines(caption.text, width) for caption in captions]
     heights = [(0.5 * len(texts) + 0.6) * scale for texts in lines]
     return Sheet(
         left=-margin,
@@ -124,10 +147,10 @@ def _measure(grids: Sequence[Grid], captions: Sequence[Caption]) -> Sheet:
     )
 
 
-def _break_lines(text: str, width: float) -> List[str]:
+def break_lines(text: str, width: float, after: str = "+") -> List[str]:
     """A sum, broken after "+" signs into lines of at most `width` characters where possible."""
     lines = [""]
-    for term in re.findall(r"[^+]+\+?", text):
+    for term in re.findall(f"[^{after}]+[{after}]?", text):
         if lines[-1] and len(lines[-1] + term) > width:
             lines.append("")
         lines[-1] += term
@@ -136,7 +159,8 @@ def _break_lines(text: str, width: float) -> List[str]:
 
 def _paint_grid(axes: Any, Rectangle: Any, grid: Grid) -> None:
     middle = grid.left + grid.values.shape[1] / 2
-    axes.text(middle, grid.top - 0.35, grid.title, fontsize=FONT - 1, **CENTERED)
+    ink, line = (QUIET_INK, QUIET_LINE) if grid.quiet else (INK, LINE)
+    axes.text(middle, grid.top - 0.35, grid.title, fontsize=FONT - 1, color=ink, **CENTERED)
     for (i, j), value in np.ndenumerate(grid.values):
         x, y, shade, padding = grid.left + j, grid.top + i, grid.shade[i, j], grid.border[i, j]
         axes.add_patch(
@@ -145,7 +169,7 @@ def _paint_grid(axes: Any, Rectangle: Any, grid: Grid) -> None:
                 1,
                 1,
                 facecolor=shade or (PALE if padding else "white"),
-                edgecolor=LINE,
+                edgecolor=line,
                 linestyle=(0, (2, 2)) if padding else "-",
                 zorder=1 if padding else 2,
             )
@@ -156,6 +180,7 @@ def _paint_grid(axes: Any, Rectangle: Any, grid: Grid) -> None:
             format_number(value),
             gid=f"{grid.name}.{i}.{j}" if shade else None,
             fontsize=FONT,
+            color=ink,
             zorder=3,
             **CENTERED,
         )
@@ -172,6 +197,7 @@ def _paint_captions(axes: Any, captions: Sequence[Caption], sheet: Sheet) -> Non
             "\n".join(lines),
             gid=f"sum.{n}",
             fontsize=FONT + 1,
+            color=INK,
             linespacing=1.5,
             bbox=dict(facecolor=caption.shade, edgecolor="none", pad=5),
             **CENTERED,
@@ -179,21 +205,14 @@ def _paint_captions(axes: Any, captions: Sequence[Caption], sheet: Sheet) -> Non
         y += height
 
 
-def _save(figure: Any, path: Path) -> None:
-    picture = io.BytesIO()
-    suffix = path.suffix.lower()
-    figure.savefig(picture, format=suffix[1:], metadata=METADATA[suffix])
-    write(path, picture.getvalue())
-
-
-def _import_matplotlib() -> Tuple[Any, Any, Any]:
+def _import_matplotlib() -> Tuple[Any, Any]:
     try:
-        import matplotlib
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Rectangle
+        import matplotlib.patches
+
+        from .inline import InlineFigure
     except ImportError as error:
         raise ImportError(
             "mxconv.draw.multi_in and one_by_one need matplotlib: run  "
             'python -m pip install "mxconv[plot]"'
         ) from error
-    return matplotlib, Figure, Rectangle
+    return InlineFigure, matplotlib.patches.Rectangle
