@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 CELLS = [f"cell_{n}" for n in range(1, 8)]
 OTHERS = [f"problem_{n}" for n in range(1, 7)] + [
     "figures",
+    "animations",
     "page",
     "edges",
     "digits",
