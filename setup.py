@@ -66,13 +66,16 @@ runtime = [line for line in lines if line not in pytest]
 numpy = [line for line in lines if line.startswith("numpy")]
 
 # The upper bounds are the newest releases that run on numpy 1.23, so that pip need not search.
-plot = ["matplotlib>=3.5,<3.11"]
-examples = plot + ["scikit-learn>=1.0,<1.8", "scipy<1.16", "pillow>=9", "tqdm>=4.60"]
+plot = ["matplotlib>=3.5,<3.11", "pillow>=9.1"]
+video = plot + ["imageio-ffmpeg>=0.4.9"]  # holds an ffmpeg, for where there is none
+examples = plot + ["scikit-learn>=1.0,<1.8", "scipy<1.16", "tqdm>=4.60"]
 gluoncv = plot + ["gluoncv==0.10.5.post0", "scipy<1.16", "pandas<2.4", "opencv-python<4.12"]
 onnx = ["onnx>=1.13,<1.19", "onnxruntime>=1.18,<1.19"]
+notebook = plot + ["notebook>=7.3,<7.6"]  # Python 3.8 has 7.3
 torch = ["torch>=2,<3", "onnx2torch>=1.5.15,<1.6"] + onnx
 test_plain = (
     examples
+    + video
     + pytest
     + ["nbformat>=5", "nbclient>=0.6", "ipykernel>=6", "hypothesis>=6", "selenium>=4.10"]
     + [build, "readme_renderer[md]>=43", "pyyaml>=6"]  # for the tests of the files beside this one
@@ -80,7 +83,7 @@ test_plain = (
 lint = ["ruff>=0.12,<0.18", "mypy>=1.8", "pytest-cov>=6.3; python_version>='3.9'"]
 docs = ["sphinx>=7.1,<10", "myst-parser>=3,<6", "furo>=2024.8.6"]  # Python 3.8 has 7.1 and 3.0
 docs += ["numpydoc>=1.7,<2", "latex2mathml>=3.77,<4"]
-test = test_plain + gluoncv + onnx + docs
+test = test_plain + gluoncv + onnx + docs + notebook
 
 # The field of PEP 639 is known to setuptools 77 and later, of which none runs on Python 3.8.
 modern = int(setuptools.__version__.split(".")[0]) >= 77
@@ -103,14 +106,16 @@ setuptools.setup(
     **{"license_expression" if modern else "license": "Apache-2.0"},
     license_files=["LICENSE", "NOTICE"],
     packages=setuptools.find_packages(include=["mxconv*"]),
-    package_data={"mxconv": ["py.typed"], "mxconv.draw": ["page.html"]},
+    package_data={"mxconv": ["py.typed"], "mxconv.draw": ["animation.html", "page/*"]},
     python_requires=">=3.8,<3.13",
     install_requires=runtime,
     # An extra repeats the bound on numpy: without it a later `pip install` could lift numpy to 2.
     extras_require={
         "plot": numpy + plot,
+        "video": numpy + video,
         "examples": numpy + examples,
         "gluoncv": numpy + gluoncv,
+        "notebook": numpy + notebook,
         "onnx": numpy + onnx,
         "torch": numpy + torch,
         "lint": numpy + lint,

@@ -1,0 +1,140 @@
+// A plane of numbers: a table, or a picture with a pixel for each number.
+
+function make(name, parent, attributes = {}, text = "") {
+  const node = document.createElement(name);
+  for (const key in attributes) node.setAttribute(key, attributes[key]);
+  node.textContent = text;
+  if (parent) parent.append(node);
+  return node;
+}
+
+// A color for a value: gray from black to white if none is negative, else from blue to red, white
+// in the middle. `most` is the largest magnitude.
+function shade(value, most, signed) {
+  const part = most ? Math.min(1, Math.abs(value) / most) : 0;
+  if (!signed) return range(3).map(() => Math.round(255 * part));
+  const away = Math.round(255 * (1 - part));
+  return value < 0 ? [away, Math.round(255 * (1 - part * .55)), 255]
+    : [255, Math.round(255 * (1 - part * .65)), away];
+}
+
+// Planes that share a scale of colors: the magnitude that is darkest, which a few may exceed, and
+// whether there are negative numbers.
+function scaleOf(planes) {
+  const sizes = planes.flat().map(Math.abs).filter(Number.isFinite).sort((a, b) => a - b);
+  return {most: sizes[Math.floor(.995 * (sizes.length - 1))] || 0,
+    signed: planes.some(plane => plane.some(value => value < 0))};
+}
+
+const widthOf = (values, digits) =>
+  Math.max(...values.map(value => formatNumber(value, digits).length));
+
+class Plane {
+  // `index` says which plane of X, K, Y or the parts it is: its kind and its channels.
+  constructor(parent, index, rows, columns, isPicture) {
+    Object.assign(this, {index, rows, columns, isPicture});
+    this.figure = make("figure", parent, {class: "plane"});
+    this.caption = make("figcaption", this.figure);
+    if (this.isPicture) this.makePicture();
+    else this.makeTable();
+    this.body.plane = this;
+  }
+
+  makeTable() {
+    this.body = make("table", this.figure, {role: "grid"});
+    this.cells = range(this.rows).flatMap(() => {
+      const row = make("tr", this.body, {role: "row"});
+      return range(this.columns).map(() => make("td", row, {role: "gridcell", tabindex: -1}));
+    });
+  }
+
+  makePicture() {
+    this.body = make("div", this.figure, {class: "picture", tabindex: -1, role: "img"});
+    this.canvas = make("canvas", this.body, {width: this.columns, height: this.rows});
+    this.canvas.style.setProperty("--columns", this.columns);
+    this.canvas.style.setProperty("--rows", this.rows);
+    this.boxes = new Map();
+    this.cells = [];
+  }
+
+  // `describe` gives the words for a position, which a screen reader reads, and `hidden` says
+  // whether its number is a secret.
+  show(name, values, scale, border, describe, hidden = () => false) {
+    this.caption.textContent = name;
+    this.body.setAttribute("aria-label", describe(null));
+    [this.describe, this.hidden] = [describe, hidden];
+    if (this.isPicture) return this.paint(values, scale);
+    const padding = new Set(border);
+    this.values = values;
+    this.cells.forEach((cell, n) => {
+      cell.classList.toggle("padding", padding.has(n));
+      const [red, green, blue] = shade(values[n], scale.most, scale.signed);
+      cell.style.setProperty("--shade", `rgb(${red}, ${green}, ${blue})`);
+    });
+  }
+
+  // Write the numbers; `width` is how many characters the longest has, in this plane or in others.
+  write(digits, width = this.widthOf(digits)) {
+    if (this.isPicture) return;
+    this.body.style.setProperty("--digits", width);
+    this.cells.forEach((cell, n) => {
+      cell.textContent = this.hidden(n) ? "?" : formatNumber(this.values[n], digits);
+      cell.setAttribute("aria-label", this.describe(n) + (this.hidden(n) ? "hidden" : formatNumber(this.values[n])));
+      cell.classList.toggle("secret", this.hidden(n));
+    });
+  }
+
+  widthOf(digits) {
+    return this.isPicture ? 0 : widthOf(this.values, digits);
+  }
+
+  paint(values, {most, signed}) {
+    const context = this.canvas.getContext("2d");
+    const image = context.createImageData(this.columns, this.rows);
+    values.forEach((value, n) => {
+      image.data.set([...shade(value, most, signed), 255], 4 * n);
+    });
+    context.putImageData(image, 0, 0);
+  }
+
+  // Light positions up; `marks` has lists of them by class. A picture has a box around each list.
+  mark(marks) {
+    for (const name of ["lit", "now", "done"]) {
+      const positions = marks[name] || [];
+      if (!this.isPicture) {
+        const lit = new Set(positions);
+        this.cells.forEach((cell, n) => cell.classList.toggle(name, lit.has(n)));
+        continue;
+      }
+      if (!this.boxes.has(name)) this.boxes.set(name, make("span", this.body, {class: "box " + name}));
+      const box = this.boxes.get(name);
+      box.hidden = !positions.length;
+      if (box.hidden) continue;
+      const rows = positions.map(n => Math.floor(n / this.columns));
+      const columns = positions.map(n => n % this.columns);
+      const [top, left] = [Math.min(...rows), Math.min(...columns)];
+      box.style.top = 100 * top / this.rows + "%";
+      box.style.left = 100 * left / this.columns + "%";
+      box.style.height = 100 * (Math.max(...rows) + 1 - top) / this.rows + "%";
+      box.style.width = 100 * (Math.max(...columns) + 1 - left) / this.columns + "%";
+    }
+  }
+
+  // The position that an event is on, or null.
+  positionOf(event) {
+    if (!this.isPicture) {
+      const n = this.cells.indexOf(event.target.closest("td"));
+      return n < 0 ? null : n;
+    }
+    const box = this.canvas.getBoundingClientRect();
+    const column = Math.floor((event.clientX - box.left) / box.width * this.columns);
+    const row = Math.floor((event.clientY - box.top) / box.height * this.rows);
+    const inside = row >= 0 && row < this.rows && column >= 0 && column < this.columns;
+    return inside ? row * this.columns + column : null;
+  }
+
+  // What can have the focus at a position: a cell, or the whole picture.
+  focusable(position) {
+    return this.isPicture ? this.body : this.cells[position];
+  }
+}
