@@ -1,5 +1,5 @@
 # PYTHON=/path/to/python names the Python to use; otherwise tools/find_python looks for one.
-# ARGS="-k 1x1" passes arguments to pytest.
+# ARGS="-k 1x1" passes arguments to pytest, or to what else the target runs.
 VENV := .venv
 RUN := $(VENV)/bin/python
 
@@ -18,7 +18,8 @@ help:
 	@echo "make bench   compare the layer with nn.Conv2D here, for AVX-512 and AVX2 (half an hour)"
 	@echo "make rule    measure the evidence for the rules of 'auto', benchmarks/rule*.md (20 minutes)"
 	@echo "make docs    write docs/_build/html/index.html, the documentation as web pages (1 minute)"
-	@echo "make page    write examples/output/page.html, where every sum can be clicked"
+	@echo "make page    write examples/output/page.html, which takes every sum apart, for a class (docs/lesson.md)"
+	@echo "make notebook  open the chapter in Jupyter (1 minute; without a browser it prints the address)"
 	@echo "make clean   remove $(VENV) and what building left"
 	@echo "All but the last make $(VENV) by themselves (2 minutes), with the first suitable Python they"
 	@echo "find, or that uv finds or downloads, or the one that PYTHON=/path/to/python names."
@@ -56,6 +57,16 @@ pythons: installed-examples
 
 page: installed-examples
 	@$(RUN) examples/page.py
+
+# The kernels of $(VENV) come before its user's, as python3 is often another Python there. What Jupyter
+# doesn't trust it shows without its drawings. The default URL is both what it opens and what it prints.
+CHAPTER := examples/channels.ipynb
+notebook: SAYS := the chapter in Jupyter, until you press Ctrl-C: about a minute to install it
+notebook: installed-notebook
+	@$(RUN) -m nbformat.sign --log-level=WARN $(CHAPTER) >/dev/null
+	@JUPYTER_PATH="$(VENV)/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
+		$(RUN) -m notebook -y --log-level=WARN --ServerApp.root_dir=. \
+		--JupyterNotebookApp.default_url=/notebooks/$(CHAPTER) $(ARGS)
 
 # There is a folder of this name, hence .PHONY. -E reads every page again, so no warning is missed.
 .PHONY: docs
@@ -99,4 +110,4 @@ venv:
 .DEFAULT:
 	$(error there is no target $@: `make help` lists them)
 
-.PHONY: help bench book cover lint page pythons rule test test-slow test-all test-avx2 clean venv
+.PHONY: help bench book cover lint notebook page pythons rule test test-slow test-all test-avx2 clean venv

@@ -122,8 +122,9 @@ def read_script(n):
 
 
 def read_notebook():
+    """The code of the notebook's cells that are the book's."""
     cells = json.loads((EXAMPLES / "channels.ipynb").read_text("utf-8"))["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return ["".join(cell["source"]) for cell in cells if re.fullmatch(r"cell-\d", cell["id"])]
 
 
 def is_the_books_cell(n, code):

@@ -27,7 +27,8 @@ from readme_renderer import markdown
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = {"wheel": ["bdist_wheel"], "sdist": ["sdist"]}
 PYTHONS = ["3.8", "3.9", "3.10", "3.11", "3.12"]
-EXTRAS = ["plot", "examples", "gluoncv", "onnx", "torch", "lint", "docs", "test", "test-plain"]
+EXTRAS = ["plot", "video", "examples", "gluoncv", "notebook", "onnx", "torch"]
+EXTRAS += ["lint", "docs", "test", "test-plain"]
 
 
 def make_egg_info(folder, source=ROOT):
@@ -262,7 +263,8 @@ def test_source_distribution_is_complete(egg_info):
         "examples/run_all.py",
         "examples/expected/cell_1.txt",
         "mxconv/py.typed",
-        "mxconv/draw/page.html",
+        "mxconv/draw/animation.html",
+        "mxconv/draw/page/page.html",
         "mxconv/reference.py",
     } <= files
 
@@ -583,7 +585,7 @@ def make(*arguments):
     )
 
 
-@pytest.mark.parametrize("target", ["book", "docs", "test", "test-all", "test-slow"])
+@pytest.mark.parametrize("target", ["book", "docs", "notebook", "test", "test-all", "test-slow"])
 def test_make_says_first_what_it_does_and_how_long_it_takes(target):
     lines = make("--dry-run", target).stdout.splitlines()
     assert re.search(r": about .+", lines[0])
