@@ -1,7 +1,7 @@
 """Settings of Sphinx, which turns docs/*.md, docs/api/ and the docstrings into web pages.
 
 `make docs` runs it. The functions below do what no setting of Sphinx does: add the contents, make
-three kinds of links, and write formulas as MathML.
+four kinds of links, and write formulas as MathML.
 """
 
 import re
@@ -26,6 +26,7 @@ html_theme = "furo"
 html_title = f"mxconv {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_extra_path = ["page.html"]
 html_copy_source = False
 html_show_copyright = False
 
@@ -34,8 +35,9 @@ citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 stated = re.search(r"^repository-code: (\S+?)/*$", citation, re.MULTILINE)
 repository = stated and stated[1]
 
-# Markdown as GitHub reads it, with formulas between dollar signs and links to headings.
-myst_enable_extensions = ["dollarmath"]
+# Markdown as GitHub reads it, with formulas between dollar signs and links to headings. Inline
+# attributes are for link_to_page.
+myst_enable_extensions = ["attrs_inline", "dollarmath"]
 myst_heading_anchors = 4
 html_math_renderer = "mathml"
 
@@ -58,6 +60,7 @@ CONTENTS = """
 :caption: Guide
 
 exercises
+lesson
 migration
 compared-with-conv2d
 bad-input
@@ -97,6 +100,14 @@ def link_to_repository(app, docname, source):
     address = app.config.repository
     link = rf"[\1]({address}/blob/v{release}/\2)" if address else r"\1"
     source[0] = LINK_OUT_OF_DOCS.sub(link, source[0])
+
+
+def link_to_page(app, docname, source):
+    """Keep links to page.html as they are.
+
+    MyST would make downloads of them, without the settings after the #.
+    """
+    source[0] = re.sub(r"(\]\(page\.html[^)\s]*\))", r"\1{.external}", source[0])
 
 
 def link_pages(app, what, name, obj, options, lines):
@@ -150,6 +161,7 @@ def setup(app):
     app.add_config_value("repository", None, "env")
     app.connect("source-read", add_contents)
     app.connect("source-read", link_to_repository)
+    app.connect("source-read", link_to_page)
     app.connect("autodoc-process-docstring", link_pages)
     app.connect("doctree-resolved", link_names)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))

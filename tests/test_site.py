@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+from html import unescape
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,7 +97,10 @@ def test_every_page_of_docs_is_in_the_contents(site):
 
 
 def test_every_link_leads_somewhere(site, folder):
-    """To a page of the site, and a place in it; links to other sites aren't followed."""
+    """To a page of the site, and a place in it; links to other sites aren't followed.
+
+    What follows the # of page.html are settings. tests/test_lesson.py follows those.
+    """
     ids = {path: set(re.findall(r'\bid="(.+?)"', text)) for path, text in site.items()}
     links = [
         (path, link)
@@ -110,9 +114,18 @@ def test_every_link_leads_somewhere(site, folder):
         parts = urlsplit(unquote(link))
         target = posixpath.normpath(posixpath.join(posixpath.dirname(path), parts.path))
         target = target if parts.path else path
-        if not (folder / target).is_file() or parts.fragment not in {"", *ids.get(target, ())}:
+        known = parts.fragment in {"", *ids.get(target, ())} or target == "page.html"
+        if not (folder / target).is_file() or not known:
             broken.append((path, link))
     assert broken == []
+
+
+def test_links_to_the_page_keep_its_settings(site):
+    """They are those of docs/lesson.md, and lead to a copy of docs/page.html."""
+    links = re.findall(r"\]\((page\.html[^)]*)\)", (DOCS / "lesson.md").read_text("utf-8"))
+    found = re.findall(r'<a [^>]*href="(page\.html.*?)"', site["lesson.html"])
+    assert [unescape(link) for link in found] == links and len(links) > 40
+    assert site["page.html"] == (DOCS / "page.html").read_text("utf-8")
 
 
 def test_no_page_loads_anything_from_the_network(site, folder):
