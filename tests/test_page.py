@@ -3,13 +3,13 @@
 import html
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import chromium
 import oracle
 from helpers import K3, NUMPY_MODE, K, X, integers, luminance
 from mxconv import ConvGeometry, draw
@@ -248,37 +248,12 @@ def in_a_browser(test):
     return pytest.mark.slow(pytest.mark.browser(test))
 
 
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """A headless Chromium that logs everything it requests from the network."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip(
-            "needs Chromium and its driver (Debian: chromium, chromium-driver), to click through "
-            "the page, use its keys, and see it on a phone's screen and in dark mode"
-        )
-    webdriver = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in FLAGS + [f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    browser.get("about:blank")  # leaves the start page, which makes requests of its own
+    browser = chromium.start(
+        tmp_path_factory.mktemp("profile"),
+        "to click through the page, use its keys, and see it on a phone's screen and in dark mode",
+    )
     yield browser
     browser.quit()
 
