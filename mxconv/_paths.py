@@ -1,6 +1,7 @@
 """Paths of files to write: checked before any work is done, and written atomically."""
 
 import os
+import shutil
 from pathlib import Path
 from threading import get_ident
 from typing import Any, Mapping, Sequence
@@ -46,6 +47,8 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             path = path.resolve()  # through a link, which stays one
             beside[path] = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
             beside[path].write_bytes(data)
+            if path.exists():
+                shutil.copymode(path, beside[path])
         for path, written in beside.items():
             os.replace(written, path)
     except BaseException:

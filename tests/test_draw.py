@@ -620,3 +620,11 @@ def test_the_figures_in_docs_are_those_of_the_example(tmp_path, monkeypatch):
         drawn = Figure(tmp_path / f"{name}.svg")
         assert vars(drawn) == vars(Figure(ROOT / "docs" / "figures" / f"{name}.svg"))
         assert {f"{name}.svg", f"{name}.png"} <= kept
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    path = tmp_path / "sum.svg"
+    path.touch()
+    path.chmod(0o600)
+    draw.multi_in(X, K, path)
+    assert path.stat().st_mode & 0o777 == 0o600 and path.stat().st_size
