@@ -21,7 +21,7 @@ IMAGE_LIMITS = Limits(across=256, channels=16, products=400)
 TITLE = "Multiple input and output channels"
 SCRIPTS = (
     *("numbers", "convolution", "state", "link", "plane"),
-    *("stage", "sum", "steps", "controls", "main"),
+    *("stage", "sum", "steps", "controls", "show", "main"),
 )
 
 
