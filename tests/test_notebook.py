@@ -198,8 +198,12 @@ class Jupyter:
             return json.loads(answer.read() or "null")
 
     def stop(self):
-        os.killpg(self.process.pid, signal.SIGINT)
-        self.process.wait(timeout=60)
+        for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            os.killpg(self.process.pid, ending)
+            try:
+                return self.process.wait(timeout=30)
+            except subprocess.TimeoutExpired:  # it waits for a kernel that is busy
+                continue
 
 
 @pytest.fixture(scope="module")
