@@ -9,8 +9,8 @@ export TYPED := make $(MAKECMDGOALS)
 help:
 	@echo "make book    run the chapter and the examples, compare every output with the book's (3 minutes)"
 	@echo "make test    run the fast tests (3 minutes; of one file: make test ARGS=tests/test_layer.py)"
-	@echo "make test-slow  run the others: processes, browser, long loops (12 minutes)"
-	@echo "make test-all   run all tests (15 minutes; one whole file: make test-all ARGS=tests/test_x.py)"
+	@echo "make test-slow  run the others: processes, browser, long loops (15 minutes)"
+	@echo "make test-all   run all tests (18 minutes; one whole file: make test-all ARGS=tests/test_x.py)"
 	@echo "make test-avx2  on a CPU with AVX-512: run those that depend on it as on one without"
 	@echo "make lint    have ruff and mypy look at the code"
 	@echo "make cover   run the tests and list the lines and branches that they don't reach"
@@ -80,11 +80,11 @@ test: SAYS := $(if $(ARGS),pytest -m "not slow" $(ARGS),the fast tests: about 3 
 test: installed-test
 	@$(RUN) -m pytest -m "not slow" $(ARGS)
 
-test-slow: SAYS := $(if $(ARGS),pytest -m slow $(ARGS),the slow tests: about 12 minutes)
+test-slow: SAYS := $(if $(ARGS),pytest -m slow $(ARGS),the slow tests: about 15 minutes)
 test-slow: installed-test
 	@$(RUN) -m pytest -m slow $(ARGS)
 
-test-all: SAYS := $(if $(ARGS),pytest $(ARGS),all tests: about 15 minutes)
+test-all: SAYS := $(if $(ARGS),pytest $(ARGS),all tests: about 18 minutes)
 test-all: installed-test
 	@$(RUN) -m pytest $(ARGS)
 
