@@ -7,7 +7,7 @@ for a few examples that are the same in every run, 'long' for many new ones.
 import os
 
 import mxconv  # noqa: F401  (first: it prepares NumPy for MXNet)
-from pages import browser, tab  # noqa: F401  (the fixtures of test_page_*.py)
+from page_tab import browser, tab  # noqa: F401  (the fixtures of test_page_*.py)
 
 import mxnet as mx
 import numpy as np

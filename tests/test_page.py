@@ -10,7 +10,7 @@ from pathlib import Path
 
 from helpers import K3, K, X
 from mxconv import draw
-from pages import images, random
+from page_tab import images, random
 
 import numpy as np
 import pytest

@@ -11,7 +11,7 @@ from mxconv.draw.sums import (
 )
 from mxconv.draw.webpage import LIMITS
 from mxconv.exercises import count_cost
-from pages import arguments_of, in_a_browser, is_drawn, random, some_settings
+from page_tab import arguments_of, in_a_browser, is_drawn, random, some_settings
 
 import numpy as np
 import pytest

@@ -6,7 +6,7 @@ from mxconv import draw
 from mxconv.draw.sums import (
     format_number,
 )
-from pages import (
+from page_tab import (
     SIZES,
     Tab,
     assert_quiet,

@@ -7,7 +7,7 @@ from mxconv.draw.sums import (
     format_number,
 )
 from mxconv.draw.webpage import LIMITS
-from pages import (
+from page_tab import (
     ALL,
     WINDOW,
     Tab,

@@ -7,7 +7,7 @@ from mxconv import draw
 from mxconv.draw.sums import (
     format_number,
 )
-from pages import SIZES, Tab, cell, choose, images, in_a_browser, random, tree
+from page_tab import SIZES, Tab, cell, choose, images, in_a_browser, random, tree
 
 import pytest
 
