@@ -162,6 +162,7 @@ BAD = [  # what differs from page(X, K, "page.html"), the error, what its messag
     (dict(K=X[0]), ValueError, ["(3, 3)", "(c_i, k_h, k_w)"]),
     (dict(X=X.expand_dims(0)), ValueError, ["(1, 2, 3, 3)", "(c_i, h, w)", "X[0]"]),
     (dict(X=X[:1]), ValueError, ["1 channels", "(1, 3, 3)", "(1, 2, 2, 2)"]),
+    (dict(bias=nd.ones((2,))), TypeError, ["page takes no bias", "doesn't draw"]),
     (dict(K=nd.ones((4, 4, 2, 2)), groups=2), ValueError, ["4 in each of 2 groups", "(2, 3, 3)"]),
     (dict(K=nd.ones((2, 4, 4))), ValueError, ["larger", "(4, 4)"]),
     (dict(X=nd.ones((2, 3, 17))), ValueError, ["too large", "16", "(2, 3, 17)"]),

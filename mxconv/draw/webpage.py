@@ -14,7 +14,7 @@ from typing import Any, Dict, Mapping, Optional
 
 from .._paths import writable, write
 from ..geometry import ConvGeometry
-from .sums import Limits, check_convolution, to_numpy
+from .sums import Limits, check_convolution, refuse_undrawn, to_numpy
 
 LIMITS = Limits(across=16, channels=8, products=100)
 IMAGE_LIMITS = Limits(across=256, channels=16, products=400)
@@ -53,6 +53,7 @@ class Page:
         )
 
 
+@refuse_undrawn
 def page(
     X: Any,
     K: Any,
@@ -101,7 +102,7 @@ def page(
         8 input or output channels, or 100 products in a sum (256, 16 and 400 for an image); or if
         the path isn't to an .html file in an existing directory.
     TypeError
-        If an argument has the wrong type.
+        If an argument has the wrong type, or isn't drawn, such as a bias.
 
     See Also
     --------
