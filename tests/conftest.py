@@ -2,9 +2,14 @@
 
 The environment variable HYPOTHESIS_PROFILE says how long the property tests look: 'ci' (otherwise)
 for a few examples that are the same in every run, 'long' for many new ones.
+
+With a number as NOISY_CLOCK, the clock runs fast and slow at random, so that whatever is measured
+may win: no test may depend on which does.
 """
 
 import os
+import random
+import time
 
 import mxconv  # noqa: F401  (first: it prepares NumPy for MXNet)
 from page_tab import browser, tab  # noqa: F401  (the fixtures of test_page_*.py)
@@ -24,7 +29,23 @@ PROFILES = {
 PATIENT = dict(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+def noisy_clock(seed):
+    """A clock whose every interval is a random number of times as long as it really is."""
+    factors, now = random.Random(seed), time.perf_counter
+    last, shown = now(), 0.0
+
+    def perf_counter():
+        nonlocal last, shown
+        interval, last = now() - last, now()
+        shown += interval * factors.lognormvariate(0, 2)
+        return shown
+
+    return perf_counter
+
+
 def pytest_configure():
+    if "NOISY_CLOCK" in os.environ:
+        time.perf_counter = noisy_clock(os.environ["NOISY_CLOCK"])
     profile = os.environ.get("HYPOTHESIS_PROFILE", "ci")
     if profile not in PROFILES:
         raise pytest.UsageError(

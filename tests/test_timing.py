@@ -9,7 +9,6 @@ from pathlib import Path
 
 from helpers import EVERY_MODE, MODES, hybridize, integers, run
 from mxconv import MultiChannelConv2D, algorithms, choose_algorithms, load_choices
-from mxconv.algorithms.record import never
 from mxconv.cpu import has_avx512
 from mxconv.dtypes import BFLOAT16
 from mxconv.exercises.cost.memory import ArrayCounts, MemoryCost
@@ -214,44 +213,21 @@ def test_layers_are_timed_in_turn_and_alike_ones_once(monkeypatch):
         assert [name for padding, name in calls if padding == (0, 0)] == order
 
 
-def counted(name, monkeypatch, times=1):
-    """The calls of an algorithm that computes so many times what it has to, one for each call."""
-    record, calls = algorithms.ALGORITHMS[name], []
-    right = record.run
-
-    def note(*_):
-        calls.append(name)
-
-    def slow(F, x, weight, bias, geometry):
-        y = right(F, x, weight, bias, geometry)
-        for i in range(1, times):  # each of another x, or a graph would have one
-            y = y + 0 * right(F, x + i, weight, bias, geometry)
-        return y
-
-    def copy(layer, algorithm, *arguments, **options):
-        made = make(layer, algorithm, *arguments, **options)
-        if algorithm == name:
-            made.register_forward_pre_hook(note)
-        return made
-
-    make = timing._clone_layer
-    monkeypatch.setattr(timing, "_clone_layer", copy)
-    monkeypatch.setitem(algorithms.ALGORITHMS, name, record._replace(run=slow))
-    return calls
-
-
 @TRAINING
 def test_a_slow_candidate_is_dropped_by_its_first_calls(training, monkeypatch):
     layer = MultiChannelConv2D(12, 3, padding=1, in_channels=24)
     layer.initialize()
-    x = nd.random.normal(shape=(2, 24, 96, 96))  # long enough that an interruption counts little
-    calls = counted("pad_channels", monkeypatch, times=100)
-    for name, algorithm in algorithms.ALGORITHMS.items():  # the times are real: another could win
-        if name != "pad_channels":
-            monkeypatch.setitem(algorithms.ALGORITHMS, name, algorithm._replace(worth_timing=never))
-    (row,) = measured(layer, x, training=training, **QUICK).rows
+    right, calls = timing._seconds, []
+
+    def seconds(block, x, dy):
+        right(block, x, dy)
+        calls.append(block.algorithm)
+        return (1.01 * timing.MAX_SLOWDOWN if block.algorithm == "pad_channels" else 1.0,)
+
+    monkeypatch.setattr(timing, "_seconds", seconds)
+    (row,) = measured(layer, nd.ones((1, 24, 9, 9)), training=training, **QUICK).rows
     assert (row.chosen, row.rejected) == ("native", ())
-    assert len(calls) == timing.MAX_TRIES
+    assert calls.count("pad_channels") == timing.MAX_TRIES
 
 
 def test_a_candidate_that_is_slow_at_first_is_measured(monkeypatch):

@@ -170,10 +170,13 @@ class _Search:
             except ArithmeticError as error:
                 self.steps.append(Step(name, f"dropped: {error}", kept=False))
                 continue
-            gains[name] = race(other, self.run, self.shop.original.inputs, self.seconds).gain
-            if gains[name] * MIN_GAIN < 1:
-                self.steps.append(Step(name, "faster than all of the above", None, 1 / gains[name]))
-                self.plan, self.run, gains[name] = plan, other, 1.0
+            gain = race(other, self.run, self.shop.original.inputs, self.seconds).gain
+            if gain * MIN_GAIN < 1:
+                self.steps.append(Step(name, "faster than all of the above", None, 1 / gain))
+                self.plan, self.run = plan, other
+                gains = {slower: before / gain for slower, before in gains.items()}
+                gain = 1.0
+            gains[name] = gain
         over_fused, gain = gains.get("MXNet's fusion only"), gains["as it was"]
         return Found(self.plan, self.steps, gain, over_fused)
 
