@@ -11,6 +11,7 @@ from .merging import merge_in_graph
 from .program import Program
 from .scaling import fold_scalings
 from .spelling import spell_activations, spell_biases, spell_clips
+from .transposing import cancel_transposes
 from .widening import widen_channels
 
 
@@ -49,6 +50,7 @@ def folded(graph: Graph, input_shapes: Mapping[str, Shape]) -> Dict[str, int]:
     """
     counts = {"no-ops dropped": drop_no_ops(graph)}
     constants = fold_constants(graph)
+    counts["transposes cancelled"] = cancel_transposes(graph)
     counts["scales and shifts folded"] = fold_scalings(graph)
     counts["convolutions merged"] = merge_in_graph(graph, input_shapes)
     counts["constants computed"] = constants

@@ -161,7 +161,7 @@ class _Search:
 
     def judged(self) -> Found:
         """Compare the best plan with what MXNet itself offers, and return the fastest."""
-        gains = {}
+        gains: Dict[str, float] = {}
         for name, plan in (("MXNet's fusion only", STOCK_FUSED), ("as it was", STOCK)):
             self.say(name)
             other = self.shop.run(plan)
