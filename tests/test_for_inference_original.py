@@ -391,6 +391,8 @@ def test_by_rule_it_is_the_same_each_time_and_measures_nothing(monkeypatch):
 ON_LINUX = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc")
 
 PEAK = """
+import ctypes
+import gc
 import sys
 import mxconv
 import mxnet as mx
@@ -417,6 +419,8 @@ with open("/proc/self/clear_refs", "w") as file:
 arguments = dict(measure=sys.argv[1] == "measured", seconds=0.01, progress=False)
 fast = mxconv.for_inference(net, x, **arguments)
 nd.waitall()
+gc.collect()
+ctypes.CDLL(None).malloc_trim(0)  # what is free, and only kept for the next allocation
 print((memory("VmHWM") - before) / weights, (memory("VmRSS") - before) / weights)
 """
 
@@ -428,9 +432,9 @@ def test_the_peak_is_about_three_copies_of_the_weights(way):
     arguments = [sys.executable, "-c", PEAK, way]
     output = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
     peak, after = map(float, output.split())
-    # One of the original, and one each of the best network and of the one it is compared with; and
-    # what other algorithms' weights take, and the process keeps.
-    assert after < 3 and peak < 4, (peak, after)
+    # While it is built there are the best network and the one that it is compared with, each with
+    # its weights as they are and in oneDNN's blocks. The fastest of them is left.
+    assert after < 2.5 and peak < 4.25, (peak, after)
 
 
 def test_networks_can_be_collected():

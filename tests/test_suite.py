@@ -11,6 +11,7 @@ TESTS = Path(__file__).resolve().parent
 MODULES = {path.stem: path for path in TESTS.glob("*.py")}
 OF_TESTS = {name for name in MODULES if name.startswith("test_")}
 SLOW_ONLY = {"test_site"}  # its web pages take a minute to build
+SLOW_ONLY |= {"test_page_computes", "test_page_link", "test_page_readers", "test_page_screens"}
 
 
 def imported(source):
