@@ -189,9 +189,12 @@ def indexable(what: str, shape: Tuple[int, ...], received: str) -> None:
 def ndarray(name: str, value: Any) -> nd.NDArray:
     """Return `value`, which must be an `mx.nd.NDArray`."""
     if type(value) is not nd.NDArray:
-        convertible = isinstance(value, (np.ndarray, list, tuple))
-        advice = f"; make one with mxnet.nd.array({name})" if convertible else ""
-        advice = "; call its as_nd_ndarray()" if isinstance(value, nd.NDArray) else advice
+        advice = ""
+        if isinstance(value, (np.ndarray, list, tuple)):
+            advice = f"; make one with mxnet.nd.array({name})"
+        elif isinstance(value, nd.NDArray):
+            is_sparse = value.stype != "default"
+            advice = "; call its " + ("tostype('default')" if is_sparse else "as_nd_ndarray()")
         raise TypeError(
             f"{name} has the wrong type: expected an mxnet.nd.NDArray, received {_type(value)}"
             f"{advice}"

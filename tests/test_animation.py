@@ -1,6 +1,8 @@
 """Animations: what they show in each frame, compared with the oracle; and the files themselves."""
 
+import io
 import json
+import os
 import re
 import runpy
 import stat
@@ -16,8 +18,9 @@ from helpers import K3, NUMPY_MODE, K, X, evaluated, integers, labels, slow_but,
 from mxconv import ConvGeometry, draw
 from mxconv.draw import animation, raster
 from mxconv.draw.figures import SHADES
-from mxconv.draw.film import CELL
+from mxconv.draw.film import CELL, LINE, MARGIN
 
+import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import nd
@@ -279,6 +282,15 @@ def test_a_negative_and_a_missing_number_are_drawn(tmp_path):
     assert drawing.sums == ["(−2)×(−1) = 2", "nan×(−1) = nan"]
 
 
+def test_numbers_that_become_infinite_or_nan_are_drawn(tmp_path):
+    x, k = nd.array([[[np.inf, -np.inf]]]), nd.array([[[0, 1]]])
+    assert Drawing(draw.animate(x, k, tmp_path / "a.svg")).sums == ["inf×0+(−inf)×1 = nan"]
+    assert Drawing(draw.animate(x, k, tmp_path / "a.svg", transposed=True)).sums == [
+        "0+inf×0 = nan, 0+inf×1 = inf",
+        "inf+(−inf)×0 = nan, 0+(−inf)×1 = −inf",
+    ]
+
+
 def floats(*shape):
     return 10.0 ** np.random.randint(-5, 7) * nd.random.normal(shape=shape)
 
@@ -417,6 +429,21 @@ def test_every_kind_displays_itself_in_a_notebook(tmp_path):
     assert str(svg) == svg.__fspath__() == str(tmp_path / "a.svg")
 
 
+@pytest.mark.parametrize("suffix", [".svg", ".html"])
+def test_a_relative_path_is_found_after_the_working_directory_changed(
+    suffix, tmp_path, monkeypatch
+):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    shown = draw.animate(X, K, "a" + suffix)
+    text, before = repr(shown), shown._repr_html_()
+    assert text == f"Animation(path={Path('a' + suffix)!r})"  # the same on any machine
+    monkeypatch.chdir("elsewhere")
+    assert shown._repr_html_() == before and repr(shown) == text
+    with open(shown, "rb") as file:
+        assert file.read() == (tmp_path / ("a" + suffix)).read_bytes()
+
+
 @pytest.fixture
 def ffmpeg():
     try:
@@ -425,24 +452,28 @@ def ffmpeg():
         pytest.skip(str(error))
 
 
-def test_an_mp4_is_a_video_of_the_frames(ffmpeg, tmp_path):
-    path = draw.animate(X, K, tmp_path / "a.mp4", seconds=0.4)
+@pytest.mark.parametrize("seconds, fps", [(0.4, 5), (0.25, 8)])
+def test_an_mp4_is_a_video_of_the_frames(seconds, fps, ffmpeg, tmp_path):
+    path = draw.animate(X, K, tmp_path / "a.mp4", seconds=seconds)
     told = subprocess.run([ffmpeg, "-i", str(path)], stderr=subprocess.PIPE, text=True).stderr
     (stream,) = re.findall("Stream.*Video.*", told)
     width, height = map(int, re.search(r", (\d+)x(\d+)", stream).groups())
-    assert "yuv420p" in stream and f"{raster.RATE} fps" in stream
+    assert "yuv420p" in stream and f" {fps} fps" in stream and fps >= raster.RATE
     (gif, _, _) = frames_of(draw.animate(X, K, tmp_path / "a.gif"))
-    assert gif[0].shape == (height, width, 3)
+    assert (height, width) == (len(gif[0]) + raster.CONTROLS, gif[0].shape[1])
     raw = subprocess.run(
         [ffmpeg, "-loglevel", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
         stdout=subprocess.PIPE,
         check=True,
     ).stdout
     shown = np.frombuffer(raw, np.uint8).reshape((-1, height, width, 3)).astype(int)
-    assert len(shown) == raster.RATE * 0.4 * 5  # four frames, the last for two
-    for n in range(5):
-        differences = [np.abs(shown[2 * n] - other).mean() for other in gif]
-        assert np.argmin(differences) == min(n, 3) and differences[min(n, 3)] < 2
+    assert len(shown) == 2 * 5  # pictures of each of four frames, the last for two
+    assert shown[:, len(gif[0]) :].min() > 250  # white
+    shown = shown[:, : len(gif[0])]
+    for n, picture in enumerate(shown):
+        frame = min(n // 2, 3)
+        differences = [np.abs(picture - other).mean() for other in gif]
+        assert np.argmin(differences) == frame and differences[frame] < 2
 
 
 def test_a_fast_mp4_keeps_all_its_frames(ffmpeg, tmp_path):
@@ -459,18 +490,66 @@ def as_ffmpeg(folder, script, monkeypatch):
     monkeypatch.setenv("PATH", str(folder), prepend=":")
 
 
-@pytest.mark.parametrize(
-    "script", ["echo no encoder >&2; exit 3", "cat >/dev/null; echo no encoder; exit 1"]
-)
+TO_FILE = 'for file; do true; done; cat > "$file"; '  # the last argument
+FAILING = {  # scripts in the place of ffmpeg, by what the error says
+    "echo no encoder >&2; exit 3": "no encoder",
+    "cat >/dev/null; echo no encoder; exit 1": "no encoder",
+    "head -c 1000000 >/dev/null; echo no encoder; exit 1": "no encoder",  # in the second frame
+    TO_FILE + "exit 1": "it wrote 3024000 bytes and returned 1",
+    "cat >/dev/null": "it wrote 0 bytes and returned 0",
+    TO_FILE + ': > "$file"': "it wrote 0 bytes and returned 0",
+}
+
+
+@pytest.mark.parametrize("script", FAILING)
 def test_what_ffmpeg_says_is_in_the_error(script, tmp_path, monkeypatch):
     pytest.importorskip("PIL")
     (tmp_path / "bin").mkdir()
     as_ffmpeg(tmp_path / "bin", script, monkeypatch)
     (tmp_path / "a.mp4").write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="couldn't write the MP4: no encoder"):
+    with pytest.raises(RuntimeError, match="couldn't write the MP4: " + FAILING[script]):
         draw.animate(X, K, tmp_path / "a.mp4")
     assert (tmp_path / "a.mp4").read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "bin"]
+
+
+def test_what_ffmpeg_says_is_in_the_error_if_it_ends_before_the_last_bytes(tmp_path, monkeypatch):
+    pytest.importorskip("PIL")
+    gone = tmp_path / "gone"
+    as_ffmpeg(tmp_path, f"exec <&-; echo no encoder; touch '{gone}'; exit 1", monkeypatch)
+
+    class Image:
+        def tobytes(self):
+            while not gone.exists():
+                time.sleep(0.01)
+            return b"so few that they are written when the pipe is closed"
+
+    monkeypatch.setattr(raster, "_images", lambda film: [Image()])
+    with pytest.raises(RuntimeError, match="no encoder"):
+        draw.animate(X, K, tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("owner, name", [(raster, "_images"), (subprocess.Popen, "wait")])
+def test_ctrl_c_ends_ffmpeg_and_leaves_the_file_as_it_was(owner, name, tmp_path, monkeypatch):
+    pytest.importorskip("PIL")
+    pid, function = tmp_path / "pid", getattr(owner, name)
+    script = f"echo $$ > '{pid}'; cat >/dev/null; sleep 5; touch '{tmp_path}/survived'"
+    as_ffmpeg(tmp_path, script, monkeypatch)
+    (tmp_path / "a.mp4").write_bytes(b"old")
+
+    def interrupted(*_):
+        monkeypatch.setattr(owner, name, function)  # it is called again
+        while not (pid.exists() and pid.read_text()):
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(owner, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        draw.animate(X, K, tmp_path / "a.mp4")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    assert (tmp_path / "a.mp4").read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "ffmpeg", "pid"}
 
 
 def test_without_ffmpeg_the_error_names_both_ways(tmp_path, monkeypatch):
@@ -564,6 +643,13 @@ def test_bad_input_is_refused_at_the_call(arguments, error, says, tmp_path, monk
     for words in says:
         assert words in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_kernel_is_refused_if_transposed(tmp_path):
+    with mx.util.np_shape(True):
+        k = mx.np.ones((2, 0, 2, 2)).as_nd_ndarray()
+    with pytest.raises(ValueError, match=r"neither empty.*K.shape=\(2, 0, 2, 2\)"):
+        draw.animate(X, k, tmp_path / "a.svg", transposed=True)
 
 
 def test_a_file_that_is_too_large_is_not_written(tmp_path, monkeypatch):
@@ -724,6 +810,23 @@ def test_an_svg_runs_in_an_img(browser, tmp_path):
     tab = Tab(browser, tmp_path / "slide.html")
     seen = set()
     tab.until(lambda: seen.add(browser.get_screenshot_as_base64()) or len(seen) > 5)
+
+
+@in_a_browser
+def test_the_controls_of_a_video_leave_its_sum_readable(ffmpeg, browser, tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    video = draw.animate(X, K, tmp_path / "a.mp4")
+    shown = '<body style="margin: 0">' + video._repr_html_()
+    (tmp_path / "notebook.html").write_text(shown, encoding="utf-8")
+    tab = Tab(browser, tmp_path / "notebook.html")
+    tab.until(lambda: tab.run("document.querySelector('video').readyState") == 4)
+    (gif, _, _) = frames_of(draw.animate(X, K, tmp_path / "a.gif"))
+    height, width, _ = gif[0].shape
+    line = slice(height - MARGIN - LINE, height - MARGIN), slice(width)
+    painted = gif[0][line].mean(axis=-1)
+    with Image.open(io.BytesIO(browser.get_screenshot_as_png())) as image:
+        seen = np.array(image.convert("L"))[line]
+    assert seen[painted < 40].max() < 80 and seen[painted > 250].min() > 160
 
 
 def frame_of(tab):

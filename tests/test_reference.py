@@ -167,6 +167,8 @@ BAD = [  # function, X, K, the error, what its message has to say
     (corr2d, X[0], K[0].astype("int32"), TypeError, ["float32", "int32"]),
     (corr2d, X[0], K[0].as_in_context(mx.cpu(1)), ValueError, ["cpu(0)", "cpu(1)"]),
     (corr2d, X[0].as_np_ndarray(), K[0], TypeError, ["as_nd_ndarray()"]),
+    (corr2d, X[0].tostype("csr"), K[0], TypeError, ["CSRNDArray", "tostype('default')"]),
+    (corr2d, X[0], K[0].tostype("row_sparse"), TypeError, ["K", "tostype('default')"]),
     (corr2d_loops, X, K, ValueError, ["corr2d_loops", "(2, 3, 3)", "(2, 2, 2)", "(h, w)"]),
     (corr2d_loops, X[0], nd.ones((4, 1)), ValueError, ["(3, 3)", "(4, 1)", "no larger"]),
     (corr2d_loops, X[0], nd.ones((1, 4)), ValueError, ["(3, 3)", "(1, 4)", "no larger"]),

@@ -1,7 +1,6 @@
 """Animations of a convolution, or of a transposed one, with every number and sum computed."""
 
 import base64
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, Callable, Dict, Sequence
@@ -31,16 +30,22 @@ WRITERS: Dict[str, Callable[[Film, float], bytes]] = {
 }
 
 
-@dataclass(frozen=True)
 class Animation:
     """The file of an animation, which a notebook shows and `open` takes.
 
-    Parameters
+    Attributes
     ----------
     path : pathlib.Path
+        Absolute, so that the file is found from any working directory.
     """
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._given = path
+
+    def __repr__(self) -> str:
+        """Return the path as it was given: stored in a notebook, it is the same on any machine."""
+        return f"Animation(path={self._given!r})"
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -94,8 +99,8 @@ def animate(
         The file to write. It is replaced atomically. Its suffix chooses the kind:
 
         - '.gif', for slides; it needs the extra ``mxconv[plot]``;
-        - '.mp4', also for slides; it needs ``mxconv[plot]`` and ffmpeg, which is on the PATH or
-          comes with the extra ``mxconv[video]``;
+        - '.mp4', also for slides, with room for a player's controls below the sum; it needs
+          ``mxconv[plot]`` and ffmpeg, which is on the PATH or comes with ``mxconv[video]``;
         - '.svg', for web pages, inline or in an ``<img>``: it has no script. Readers who prefer
           reduced motion see the last frame;
         - '.html', a page with buttons, a slider and keys to step through the frames.
@@ -140,8 +145,8 @@ def animate(
     Examples
     --------
     >>> X, K = nd.arange(18).reshape((2, 3, 3)), nd.arange(8).reshape((2, 2, 2))
-    >>> print(animate(X, K, "padded.svg", padding=1))
-    padded.svg
+    >>> animate(X, K, "padded.svg", padding=1).path.name
+    'padded.svg'
     """
     path = writable(path, tuple(WRITERS))
     transposed = _checks.boolean("transposed", transposed)
@@ -179,10 +184,11 @@ def _transposed_sums(X: Any, K: Any, limits: Limits, **settings: Any) -> Sums:
             f"padding_mode={settings['padding_mode']!r}"
         )
     received = f"received X.shape={X.shape}, K.shape={_checks.ndarray('K', K).shape}"
-    if X.ndim != 3 or K.ndim not in (3, 4):
+    if X.ndim != 3 or K.ndim not in (3, 4) or 0 in X.shape + K.shape:
         raise ValueError(
             "expected X of shape (c_o, o_h, o_w) and K of shape (c_i, k_h, k_w) or "
-            f"(c_o, c_i / groups, k_h, k_w) for a transposed convolution, {received}"
+            "(c_o, c_i / groups, k_h, k_w) for a transposed convolution, neither empty, "
+            f"{received}"
         )
     c_o, per_group, *kernel_size = ((1,) + K.shape)[-4:]
     if len(X) != c_o:

@@ -1,6 +1,7 @@
 """An animation as pixels: a GIF by Pillow, or an MP4 by ffmpeg."""
 
 import io
+import math
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ DASH = 3
 TONES = 24  # between a color and the ink on it, for smooth letters
 MANY_PIXELS = 20_000_000  # in all frames together, which take a few seconds
 MAX_PIXELS = 400_000_000
+CONTROLS = 64  # below the sum of a video: a player lays its controls there while it pauses
 RATE = 5  # pictures per second of a video, at least: not every player copes with fewer
 
 
@@ -53,24 +55,34 @@ def mp4(film: Film, seconds: float) -> bytes:
     with tempfile.TemporaryDirectory() as directory:
         video, log = Path(directory, "film.mp4"), Path(directory, "log")
         rate = 1 / Fraction(seconds).limit_denominator(1000)
+        pictures = math.ceil(RATE / rate)  # of each frame, all of which take the same time
         size = f"{film.width}x{film.height}"
         command = [ffmpeg, "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
         command += ["-video_size", size, "-framerate", str(rate), "-i", "-"]
-        command += ["-r", str(max(RATE, rate)), "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+        command += ["-vf", f"pad=h=ih+{CONTROLS}:color=white", "-r", str(pictures * rate)]
+        command += ["-pix_fmt", "yuv420p", "-movflags", "+faststart"]
         with log.open("wb") as errors, subprocess.Popen(
             [*command, str(video)], stdin=subprocess.PIPE, stdout=errors, stderr=errors
         ) as process:
             frames: Any = process.stdin
             try:
-                for image in _images(film):
-                    frames.write(image.tobytes())
-                frames.write(image.tobytes())  # the last frame takes twice as long
+                with frames:  # it writes the last of them when it is closed
+                    for image in _images(film):
+                        frames.write(image.tobytes())
+                    frames.write(image.tobytes())  # the last frame takes twice as long
+                process.wait()
             except BrokenPipeError:
                 pass  # it has ended, and has said why
-        if process.returncode != 0:
+            except BaseException:  # above all Ctrl-C
+                process.kill()
+                process.wait()
+                raise
+        data = video.read_bytes() if video.exists() else b""
+        if process.returncode != 0 or not data:
             said = log.read_text(encoding="utf-8", errors="replace").strip()
-            raise RuntimeError(f"{ffmpeg} couldn't write the MP4: {said or process.returncode}")
-        return video.read_bytes()
+            said = said or f"it wrote {len(data)} bytes and returned {process.returncode}"
+            raise RuntimeError(f"{ffmpeg} couldn't write the MP4: {said}")
+        return data
 
 
 def _images(film: Film) -> Iterator[Any]:

@@ -38,6 +38,7 @@ def convolution(sums: Sums, channels: Sequence[int]) -> Story:
     return Story({f"X.{c}": plane for c, plane in enumerate(sums.padded)}, steps)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what becomes Inf or NaN is shown as that
 def transposed(sums: Sums, X: np.ndarray, channels: Sequence[int]) -> Story:
     """Add an element of X, times its kernel, to Y in each step.
 
