@@ -8,6 +8,8 @@ from typing import Any, Mapping, Sequence
 
 from . import _checks
 
+EFFECTIVE = os.access in os.supports_effective_ids  # not on Windows
+
 
 def as_path(path: Any) -> Path:
     """Return `path` as a `Path`; raise a TypeError unless it is a string or a path."""
@@ -23,14 +25,20 @@ def writable(path: Any, suffixes: Sequence[str]) -> Path:
         `path` is neither a string nor a path.
     ValueError
         Another suffix, a missing directory, or the path of a directory.
+    PermissionError
+        The directory, or the file that is there, may not be written to.
     """
     path, received = as_path(path), f"received path={path!r}"
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"expected a path that ends in {' or '.join(suffixes)}, {received}")
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no directory {str(path.parent)!r} to write to, {received}")
-    if path.is_dir():
+    file = path.resolve()  # through a link, which stays one
+    if not file.parent.is_dir():
+        raise ValueError(f"there is no directory {str(file.parent)!r} to write to, {received}")
+    if file.is_dir():
         raise ValueError(f"expected the path of a file, not of a directory, {received}")
+    for place in (file.parent, file):
+        if place.exists() and not os.access(place, os.W_OK, effective_ids=EFFECTIVE):
+            raise PermissionError(f"there is no permission to write to {str(place)!r}, {received}")
     return path
 
 
@@ -43,9 +51,9 @@ def write_together(files: Mapping[Path, bytes]) -> None:
     """Write files that belong together: each atomically, and none if one can't be written."""
     beside = {}
     try:
-        for path, data in files.items():
-            path = path.resolve()  # through a link, which stays one
-            beside[path] = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
+        for number, (path, data) in enumerate(files.items()):
+            path = path.resolve()
+            beside[path] = path.with_name(f".mxconv-{os.getpid()}-{get_ident()}-{number}")
             beside[path].write_bytes(data)
             if path.exists():
                 shutil.copymode(path, beside[path])

@@ -29,7 +29,6 @@ from helpers import (
     value,
 )
 from mxconv import ConvGeometry, draw
-from mxconv._paths import write
 from mxconv.draw.figures import LIMITS, SHADES, SHARED
 from mxconv.draw.paint import INK, PALE, QUIET_INK
 from mxconv.draw.sums import compute_sums, format_number
@@ -579,24 +578,6 @@ def test_a_figure_can_be_pickled_and_shown_in_any_style():
     assert pickle.loads(pickle.dumps(figure))._repr_png_() == expected
 
 
-def test_a_directory_is_not_overwritten(tmp_path):
-    (tmp_path / "figure.svg").mkdir()
-    with pytest.raises(ValueError, match="directory"):
-        draw.multi_in(X, K, tmp_path / "figure.svg")
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    (tmp_path / "file").write_bytes(b"old")
-
-    def full(*paths):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="disk full"):
-        write(tmp_path / "file", b"new")
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
-
-
 def test_without_matplotlib_the_error_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for figure in (lambda: draw.multi_in(X, K), lambda: draw.one_by_one(X, nd.ones((2, 1, 1)))):
@@ -620,11 +601,3 @@ def test_the_figures_in_docs_are_those_of_the_example(tmp_path, monkeypatch):
         drawn = Figure(tmp_path / f"{name}.svg")
         assert vars(drawn) == vars(Figure(ROOT / "docs" / "figures" / f"{name}.svg"))
         assert {f"{name}.svg", f"{name}.png"} <= kept
-
-
-def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
-    path = tmp_path / "sum.svg"
-    path.touch()
-    path.chmod(0o600)
-    draw.multi_in(X, K, path)
-    assert path.stat().st_mode & 0o777 == 0o600 and path.stat().st_size
