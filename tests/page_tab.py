@@ -150,6 +150,15 @@ def numbers(tab, name):
     return tab.run(f"{NAMED}.cells.map(cell => cell.textContent)", name)
 
 
+def pixel(tab, plane, position):
+    """The color of a number in a picture: red, green, blue, and 0 if it is transparent."""
+    return tab.run(
+        "(plane => [...plane.canvas.getContext('2d').getImageData(arguments[0] % plane.columns,"
+        f" Math.floor(arguments[0] / plane.columns), 1, 1).data])(planes.{plane})",
+        position,
+    )
+
+
 def lines(tab):
     return [line.text for line in tab.find("#sum .line")]
 

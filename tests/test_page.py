@@ -62,10 +62,11 @@ def test_settings_are_those_of_the_geometry():
 
 
 def test_every_number_is_exact():
-    values = [np.nan, np.inf, -np.inf, 0.1, -1e-42, 3.4e38, 2**24, -7, 1e21]
+    values = [np.nan, np.inf, -np.inf, 0.1, -1e-42, 3.4e38, 2**24, -7, 1e21, 0.0, -0.0]
     made = draw.page(nd.array([[values]]), nd.ones((1, 1, 1)))
     kept = array_of(Parsed(made.html).data["scenes"][0]["X"]).ravel()
     assert np.array_equal(kept, np.float32(values).astype(float), equal_nan=True)
+    assert np.array_equal(np.signbit(kept[1:]), np.signbit(values[1:]))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", "int8", "int32", "uint8", "bfloat16"])
@@ -99,6 +100,29 @@ def test_images_are_scenes_with_kernels_of_same_padding():
             assert np.array_equal(array_of(found["K"]), kernel.asnumpy())
             pads = [[size // 2] * 2 for size in kernel.shape[2:]]
             assert found["settings"]["padding"] == pads
+
+
+COLORFUL = np.arange(27).reshape(3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "values, named",
+    [
+        (COLORFUL, True),
+        (COLORFUL * 255 // 26, True),
+        (COLORFUL / 26, False),
+        (COLORFUL - 1, False),
+        (COLORFUL * 10, False),
+        (COLORFUL % 2, False),  # a mask
+        (COLORFUL[:2], False),
+        (np.where(COLORFUL == 5, np.nan, COLORFUL), False),
+    ],
+)
+def test_a_photographs_channels_have_names(values, named):
+    x, k = nd.array(values), nd.ones((len(values), 1, 1))
+    numbers, scene = Parsed(draw.page(x, k, images={"a": (x, {"sum": k})}).html).data["scenes"]
+    assert numbers["colors"] == []
+    assert scene["colors"] == (["red", "green", "blue"] if named else [])
 
 
 def test_the_page_is_one_small_file_that_calls_nothing(tmp_path):

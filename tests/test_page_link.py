@@ -14,16 +14,19 @@ from page_tab import (
     images,
     in_a_browser,
     is_drawn,
+    pixel,
     point,
     random,
     some_settings,
+    tree,
 )
 
 import numpy as np
+from mxnet import nd
 
 SNAPSHOT = (
-    "JSON.stringify([state.scene, state.kernel, state.X.shape, state.X.data.map(String),"
-    " state.K.shape, state.K.data.map(String), state.settings, state.output, state.row,"
+    "JSON.stringify([state.scene, state.kernel, state.X.shape, state.X.data.map(exactText),"
+    " state.K.shape, state.K.data.map(exactText), state.settings, state.output, state.row,"
     " state.column])"
 )
 
@@ -37,7 +40,9 @@ def some_state(tab):
     edits = [
         (name, int(np.random.randint(np.prod(shape))), value)
         for name, shape in (("X", x_shape), ("K", k_shape))
-        for value in np.random.choice([0.1, -7, 1e21, 5e-324, 0], np.random.randint(3)).tolist()
+        for value in np.random.choice(
+            [0.1, -7, 1e21, 5e-324, 0, -0.0], np.random.randint(3)
+        ).tolist()
     ]
     return tab.run(
         "((inputShape, kernelShape, settings, edits, at) => {"
@@ -117,6 +122,35 @@ def test_a_wrong_link_says_so_and_shows_the_pages_own(tab):
 
 
 @in_a_browser
+def test_a_wrong_link_still_hides_the_answers(tab):
+    for link in WRONG:
+        if link.startswith("hide"):
+            continue
+        tab.run("follow('')")
+        tab.run("follow(arguments[0])", link + "&hide=1")
+        assert tab.text("#notice") != "", link
+        assert tab.run("toLink()") == "hide=1" and tab.find("#hide")[0].is_selected(), link
+        assert tab.sum == "Y[0][0, 0] = … + … = …"
+
+
+@in_a_browser
+def test_the_link_holds_a_negative_zero(browser, tmp_path):
+    for zero, typed in [(0.0, "-0"), (-0.0, "0")]:
+        x = nd.array([[[zero, 1, 2], [3, 4, 5], [6, 7, 8]]])
+        page = draw.page(x, K3[:1, :1], tmp_path / "page.html")
+        tab = Tab(browser, page)
+        is_negative = "Object.is(state.X.data[0], -0)"
+        assert tab.run(is_negative) == (typed == "0") and tab.run("toLink()") == ""
+        cell(tab, "X[0]", 0).click()
+        for key in (*typed, "enter"):
+            tab.press(key)
+        assert tab.find("#value")[0].get_attribute("value") == typed
+        link = tab.run("location.hash.slice(1)")
+        assert link == f"X={typed},1,2,3,4,5,6,7,8"
+        assert Tab(browser, page, link).run(is_negative) == (typed == "-0")
+
+
+@in_a_browser
 def test_back_and_forward_follow_the_address(tab):
     tab.run("void (location.hash = 'padding=1')")
     tab.until(lambda: tab.sum.startswith("Y[0][0, 0] = 0 + 4"))
@@ -172,6 +206,93 @@ def test_images_and_their_kernels(browser, tmp_path):
     tab.find("#scenes label")[0].click()
     assert tab.sum == "Y[0][0, 0] = 19 + 37 = 56"
     assert_quiet(tab)
+
+
+FILTERS = {
+    "edges": [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
+    "sharpen": [[0, -1, 0], [-1, 5, -1], [0, -1, 0]],
+}
+
+
+def smooth_photograph():
+    """Three channels, bright and dark in waves with an edge, and each filter for the first."""
+    waves = 120 + 80 * np.sin(np.arange(40) / 4)
+    x = np.stack([np.add.outer(np.arange(30), waves)] * 3).round()
+    x[0, 15:, 20:] = 2
+    first = np.array([1, 0, 0]).reshape((1, 3, 1, 1))
+    return x, {name: first * np.reshape(kernel, (1, 1, 3, 3)) for name, kernel in FILTERS.items()}
+
+
+@in_a_browser
+def test_outputs_like_a_picture_are_shown_in_its_gray_levels(browser, tmp_path):
+    """Others, with negative numbers that matter, from blue to orange. The page says which."""
+    x, kernels = smooth_photograph()
+    given = {"waves": (nd.array(x), {name: nd.array(k) for name, k in kernels.items()})}
+    page = draw.page(X, K3, tmp_path / "page.html", images=given)
+    for n, (name, kernel) in enumerate(kernels.items()):
+        tab = Tab(browser, page, f"scene=1&kernel={n}")
+        most = tab.run("scales.X.most")
+        gray = f"black (≤ 0) to white (≥ {format_number(most)})"
+        y = oracle.convolve(x[None], kernel, None, (1, 1), (1, 1))[0, 0].ravel()
+        low, high, middle = y.argmin(), y.argmax(), abs(y - 100).argmin()
+        assert y[low] < 0 < most < y[high]
+        colors = [pixel(tab, "Y[0]", int(place)) for place in (low, middle, high)]
+        if name == "sharpen":
+            level = round(255 * y[middle] / most)
+            assert colors == [[0, 0, 0, 255], [level] * 3 + [255], [255] * 4]
+            assert f"X, Y: {gray}." in tab.text("#note")
+        else:
+            assert [red < blue for red, _, blue, _ in colors] == [True, False, False]
+            most = format_number(tab.run("scales.Y.most"))
+            words = f"Y: blue (≤ −{most}), white (0), orange (≥ {most})"
+            assert f"X: {gray}; {words}." in tab.text("#note")
+
+
+@in_a_browser
+def test_a_photographs_channels_are_named(browser, tmp_path):
+    page = draw.page(X, K3, tmp_path / "page.html", images=images())
+    tab = Tab(browser, page, "scene=1")
+    captions = "planes.X.map(plane => plane.caption.textContent)"
+    assert tab.run(captions) == ["X[0] (red)", "X[1] (green)", "X[2] (blue)"]
+    names = [name for _, name in tree(tab)]
+    assert "Input channel 1, X[1] (green)" in names
+    assert "Kernel K[1, 2]: output channel 1, input channel 2 (blue)" in names
+    tab.run("void point(planes.K[1][2], 0)")
+    assert "goes from input channel 2 (blue) to output channel 1." in tab.text("#live")
+    tab.run("follow('scene=2')")
+    assert tab.run(captions) == [f"X[{i}]" for i in range(6)]
+
+
+@in_a_browser
+def test_hidden_answers_have_no_colors(browser, tmp_path):
+    page = draw.page(X, K3, tmp_path / "page.html", images=images())
+    tab = Tab(browser, page, "scene=1&at=0,0,1")
+    shown = [pixel(tab, "Y[0]", n) for n in range(3)]
+    tab.find("#hide")[0].click()
+    hidden = [[0, 0, 0, 0]] * 3
+    for name in ("Y[0]", "Y[1]", "part[0]", "part[2]"):
+        assert [pixel(tab, name, n) for n in range(3)] == hidden, name
+    assert "Y:" not in tab.text("#note") and "X: black" in tab.text("#note")
+    tab.run("void select(0, 1)")  # as a second click
+    for name in ("Y[0]", "part[0]"):
+        assert [pixel(tab, name, n)[3] for n in range(3)] == [0, 255, 0]
+    assert pixel(tab, "Y[0]", 1) == shown[1]
+    tab.find("#hide")[0].click()
+    assert [pixel(tab, "Y[0]", n) for n in range(3)] == shown
+
+
+@in_a_browser
+def test_hidden_answers_have_no_colors_in_cells_that_are_too_small(browser, tmp_path):
+    page = draw.page(integers((2, 16, 16)), integers((3, 2, 3, 3)), tmp_path / "page.html")
+    tab = Tab(browser, page, "hide=1", (390, 844))
+    assert "tiny" in tab.run("stage.className")
+    backgrounds = (
+        "[...new Set(planes.Y[0].cells.map(cell => (style =>"
+        " style.backgroundColor + style.backgroundImage.slice(0, 9))(getComputedStyle(cell))))]"
+    )
+    assert tab.run(backgrounds) == ["rgba(0, 0, 0, 0)repeating"]
+    tab.run("void select(0, 0)")
+    assert len(tab.run(backgrounds)) == 2
 
 
 # At random

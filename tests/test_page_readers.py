@@ -96,6 +96,26 @@ def test_point_at_an_element_of_the_kernel(tab):
 
 
 @in_a_browser
+def test_pointing_rewrites_only_what_changes(tab):
+    """Nothing at all on the same number; on others never the parts of the same output channel."""
+    tab.run(
+        "void (window.changes = 0, window.watch = (selector, what) =>"
+        " document.querySelectorAll(selector).forEach(node =>"
+        " new MutationObserver(() => { changes++; }).observe(node, {subtree: true, ...what})))"
+    )
+    tab.run("void watch('.part', {childList: true, characterData: true})")
+    for name in ("X[0]", "X[1]", "K[0, 1]", "Y[0]"):
+        for position in range(4):
+            point(tab, cell(tab, name, position))
+    assert tab.run("changes") == 0
+    point(tab, cell(tab, "Y[1]", 0))  # another's
+    assert tab.run("changes") > 0
+    tab.run("void (changes = 0, watch('body', {childList: true, attributes: true}))")
+    tab.run("void point(pointed.plane, pointed.position, pinned)")
+    assert tab.run("new Promise(done => setTimeout(() => done(changes), 50))") == 0
+
+
+@in_a_browser
 def test_a_click_pins_and_escape_frees(tab):
     cell(tab, "X[0]", 8).click()
     pinned = marked(tab)
@@ -425,6 +445,29 @@ def test_keys_in_the_grid_of_the_output(tab):
         tab.press(*keys.split())
         assert tab.sum.endswith(f" = {total}")
         assert tab.focused.text == str(total)
+
+
+@in_a_browser
+def test_keys_in_the_list_of_products_scroll_it_and_nothing_else(browser, tmp_path):
+    page = draw.page(random(8, 6, 6), random(8, 8, 3, 3), tmp_path / "page.html")
+    tab = Tab(browser, page, "at=2,1,1", (390, 844))
+    assert "in a long sum they scroll it" in " ".join(tab.text("#keys").split())
+    scrolled = "document.querySelector('.lines').scrollTop"
+    tab.run("void document.querySelector('.lines').focus()")
+    before = tab.sum, tab.run("location.hash"), tab.run("scrollY")
+    tab.press("arrow_down")
+    tab.until(lambda: tab.run(scrolled) > 0)
+    tab.press("arrow_up")
+    tab.until(lambda: tab.run(scrolled) == 0)
+    for keys in ["arrow_up", "arrow_left", "arrow_right", "shift arrow_right", "end"]:
+        tab.press(*keys.split())
+    end = tab.run(
+        "(lines => lines.scrollHeight - lines.clientHeight)(document.querySelector('.lines'))"
+    )
+    tab.until(lambda: tab.run(scrolled) >= end - 1)
+    tab.press("arrow_down")
+    assert (tab.sum, tab.run("location.hash"), tab.run("scrollY")) == before
+    assert tab.focused.accessible_name == "Products"
 
 
 CONTROLS = [  # name, value, what toLink says, multiplications

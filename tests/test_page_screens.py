@@ -64,6 +64,68 @@ def test_what_is_lit_and_its_sum_are_seen_together(name, browser, tmp_path):
             assert tab.run("document.getElementById('dock').scrollWidth <= innerWidth"), size
 
 
+PAIRS = """
+return planes.K.map(([kernel], o) => {
+  const [k, y] = [kernel, planes.Y[o]].map(plane => plane.body.getBoundingClientRect());
+  const hit = document.elementFromPoint((k.left + k.right) / 2, (k.top + k.bottom) / 2);
+  return [y.left - k.right, Math.abs(y.bottom - k.bottom), y.bottom, y.right,
+    k.bottom > innerHeight || hit.closest("#stage") === null || kernel.body.contains(hit)];
+});
+"""
+
+
+@in_a_browser
+@pytest.mark.parametrize("scene", [0, 1])
+@pytest.mark.parametrize("size", SIZES)
+def test_kernels_of_one_input_channel_are_beside_their_outputs(scene, size, browser, tmp_path):
+    """And all of them are seen with the sum, but in small windows, where the arrays scroll."""
+    given = {"a digit": (random(1, 8, 8), {"trained": random(16, 1, 5, 5)})}
+    x, k = integers((1, 8, 8)), integers((8, 1, 3, 3))
+    page = draw.page(x, k, tmp_path / "page.html", images=given)
+    tab = Tab(browser, page, f"scene={scene}", size)
+    pairs = browser.execute_script(PAIRS)
+    assert len(pairs) == [8, 16][scene]
+    for beside, below, _, right, hit in pairs:
+        assert 0 < beside < 20 and below < 5 and right <= size[0] and hit
+    if scene == 1 and size[1] > 740:
+        top = tab.run("document.getElementById('dock').getBoundingClientRect().top")
+        assert max(bottom for _, _, bottom, _, _ in pairs) <= top
+    for _ in range(len(pairs) - 1):
+        tab.press("shift", "arrow_down")
+    _, hidden = browser.execute_script(HIDDEN)
+    assert not [node for node in hidden if "place" in node or "total" in node], hidden
+    at = "(node => node.getBoundingClientRect())(planes.Y[state.output].body).bottom"
+    assert tab.run(at) <= tab.run("document.getElementById('dock').getBoundingClientRect().top")
+
+
+LINES_SEEN = (
+    "(lines => lines.clientHeight / parseFloat(getComputedStyle(lines.firstChild).lineHeight))"
+    "(document.querySelector('.lines'))"
+)
+
+
+@in_a_browser
+@pytest.mark.parametrize("size", [(390, 844), (320, 740), (640, 450)])
+def test_numbers_too_many_for_the_cells_are_read_in_the_sum(size, browser, tmp_path):
+    """At least two lines of it are seen, and those of the product or channel that is added."""
+    given = {"inside the network": (random(16, 4, 4), {"trained": random(16, 16, 3, 3)})}
+    page = draw.page(random(8, 9, 9), random(8, 8, 3, 3), tmp_path / "page.html", images=given)
+    for scene, count in [(0, 8), (1, 16)]:
+        tab = Tab(browser, page, f"scene={scene}", size)
+        assert "tiny" in tab.run("stage.className")
+        assert tab.run(LINES_SEEN) > 2
+        seen = tab.run(
+            "(inside => { by.value = 'product';"
+            " return range(arguments[0] * 10).map(() => { go(1);"
+            "  const now = dock.querySelector('mark') || dock.querySelector('.line.now .name');"
+            "  return inside(...[now, now.closest('.lines')].map(node =>"
+            "   node.getBoundingClientRect()));"
+            " }); })((one, box) => one.top >= box.top - 1 && one.bottom <= box.bottom + 1)",
+            count,
+        )
+        assert len(seen) == 10 * count and all(seen)
+
+
 @in_a_browser
 @pytest.mark.parametrize("size", [(1280, 900), (390, 844)])
 def test_a_tall_image_is_seen_whole(size, browser, tmp_path):

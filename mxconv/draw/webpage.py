@@ -10,7 +10,7 @@ import math
 import pkgutil
 from pathlib import Path
 from string import Template
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from .._paths import writable, write
 from ..geometry import ConvGeometry
@@ -19,6 +19,7 @@ from .sums import Limits, check_convolution, refuse_undrawn, to_numpy
 LIMITS = Limits(across=16, channels=8, products=100)
 IMAGE_LIMITS = Limits(across=256, channels=16, products=400)
 TITLE = "Multiple input and output channels"
+COLORS = ("red", "green", "blue")
 SCRIPTS = (
     *("numbers", "convolution", "state", "link", "plane"),
     *("stage", "sum", "steps", "controls", "show", "main"),
@@ -88,7 +89,8 @@ def page(
     images : dict, optional
         Larger inputs that the page shows as pictures: by name, a pair of an NDArray
         (c_i, h, w) and a dict of kernels, each by name an NDArray (c_o, c_i, k_h, k_w). Their
-        padding is 'same'.
+        padding is 'same'. Three channels of whole numbers from 0 to 255 are those of a
+        photograph: the page calls them red, green and blue.
 
     Returns
     -------
@@ -150,7 +152,17 @@ def _image_scene(name: str, image: Any) -> Dict[str, Any]:
             checked[kernel] = K, check_convolution(X, K, 1, "same", 1, IMAGE_LIMITS)
         except (TypeError, ValueError) as error:
             raise type(error)(f"images[{name!r}], kernel {kernel!r}: {error}") from None
-    return _scene(name, X, checked)
+    return _scene(name, X, checked, COLORS if _is_photograph(X) else ())
+
+
+def _is_photograph(X: Any) -> bool:
+    """Whether an image (c_i, h, w) has the channels and the numbers of a photograph.
+
+    The largest is above 1, as in no mask.
+    """
+    values = to_numpy(X)
+    is_in_range = len(values) == len(COLORS) and values.min() >= 0 and 1 < values.max() <= 255
+    return bool(is_in_range and (values == values.round()).all())
 
 
 def _named(argument: str, value: Any) -> Mapping[str, Any]:
@@ -160,10 +172,13 @@ def _named(argument: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _scene(name: str, X: Any, kernels: Mapping[str, Any]) -> Dict[str, Any]:
+def _scene(
+    name: str, X: Any, kernels: Mapping[str, Any], colors: Sequence[str] = ()
+) -> Dict[str, Any]:
     """What the page shows of one input and its kernels, which all have a geometry."""
     return dict(
         name=name,
+        colors=colors,
         X=_array(X),
         kernels=[
             dict(
@@ -197,7 +212,7 @@ def _array(array: Any) -> Dict[str, Any]:
 def _number(value: float) -> Any:
     if not math.isfinite(value):
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
-    return int(value) if value.is_integer() else value
+    return int(value) if value.is_integer() and str(value) != "-0.0" else value
 
 
 def _part(name: str) -> str:

@@ -10,7 +10,8 @@ const PARTS = [...Object.keys(COUNTS), "mode", "X", "K"];
 function toLink() {
   const query = new URLSearchParams(), own = original(), {settings} = state;
   const add = (name, value, usual) => {
-    if (String(value) !== String(usual)) query.set(name, [value].flat(2).join(","));
+    const texts = [value, usual].map(one => [one].flat(2).map(exactText).join(","));
+    if (texts[0] !== texts[1]) query.set(name, texts[0]);
   };
   add("scene", state.scene, 0);
   add("kernel", state.kernel, 0);
@@ -27,7 +28,8 @@ function toLink() {
   return query.toString().replaceAll("%2C", ",");
 }
 
-// Show what a link says; return what is wrong with it, or null. A wrong link leaves the page's own.
+// Show what a link says; return what is wrong with it, or null. A wrong link leaves the page's own,
+// and whether it hides answers.
 function fromLink(text) {
   try {
     readLink(new URLSearchParams(text));
@@ -51,6 +53,9 @@ function readLink(query) {
     return values;
   };
   state.hide = false;
+  const [hide] = numbers("hide", [0]);
+  demand(hide === 0 || hide === 1, wrong("hide"));
+  state.hide = hide === 1;
   choose(0);
   for (const name of query.keys()) {
     demand(PARTS.includes(name), `The link has a part that means nothing here: ${name}.`);
@@ -89,8 +94,5 @@ function readLink(query) {
   const sizes = [state.K.shape[0], ...outputSize(state.X.shape, state.K.shape, state.settings)];
   demand(at.every((index, axis) => Number.isInteger(index) && index >= 0 && index < sizes[axis]),
     wrong("at"));
-  const [hide] = numbers("hide", [0]);
-  demand(hide === 0 || hide === 1, wrong("hide"));
-  state.hide = hide === 1;
   selectOutput(...at);
 }

@@ -7,6 +7,7 @@ function planeAt(event) {
 }
 
 function point(plane, position, pin = false) {
+  if (pointed && pointed.plane === plane && pointed.position === position && pinned === pin) return;
   pointed = {plane, position};
   pinned = pin;
   show();
@@ -21,8 +22,8 @@ function unpoint() {
 stage.addEventListener("pointermove", event => {
   if (pinned || timer || event.pointerType === "touch") return;
   const plane = planeAt(event), position = plane && plane.positionOf(event);
-  if (!plane || position === null) return unpoint();
-  if (!pointed || pointed.plane !== plane || pointed.position !== position) point(plane, position);
+  if (plane && position !== null) point(plane, position);
+  else unpoint();
 });
 stage.addEventListener("pointerleave", () => { if (!pinned) unpoint(); });
 stage.addEventListener("click", event => {
@@ -41,8 +42,7 @@ stage.addEventListener("focusin", event => {
   const plane = planeAt(event);
   if (!plane || timer || !event.target.matches(":focus-visible")) return;
   if (plane.index.kind === "Y") return unpoint();
-  const position = focusedPosition(plane, event.target);
-  if (!pointed || pointed.plane !== plane || pointed.position !== position) point(plane, position, true);
+  point(plane, focusedPosition(plane, event.target), true);
 });
 
 // Where the focus is in a plane; in a picture, which has it as a whole, where it was pointed at.
@@ -72,7 +72,8 @@ function edit(plane, position) {
 
 dock.addEventListener("change", event => {
   if (event.target.id !== "value" || !pointed) return;  // or it is taken away with what it was in
-  const {plane: {index: {kind, i, o, j}}, position} = pointed, value = event.target.valueAsNumber;
+  const {plane: {index: {kind, i, o, j}}, position} = pointed;
+  const value = Number(event.target.value || NaN);  // valueAsNumber makes 0 of -0
   if (Number.isNaN(value)) {
     notice.textContent = `A number is expected there; it is still ${formatNumber(
       kind === "X" ? convolution.padded[i][position] : convolution.kernels[o][j][position])}.`;
@@ -165,6 +166,9 @@ document.addEventListener("keydown", event => {
   } else if (key in ARROWS && inside && !event.shiftKey) {
     stop();
     walk(plane, focusedPosition(plane, target), ...ARROWS[key]);
+  } else if (key in ARROWS && target.closest(".lines")) {
+    // A browser would go on with the page at the end of the list.
+    target.scrollTop += ARROWS[key][0] * parseFloat(getComputedStyle(target.firstChild).lineHeight);
   } else if (key in ARROWS) {
     stop();
     const [down, right] = ARROWS[key];
@@ -238,6 +242,7 @@ hideBox.addEventListener("change", () => {
   [pointed, pinned] = [null, false];
   writeNumbers(precision);
   show();
+  fit();  // the note is another one
 });
 addEventListener("hashchange", () => follow(location.hash.slice(1)));
 addEventListener("resize", fit);

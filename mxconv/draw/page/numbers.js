@@ -14,6 +14,11 @@ function formatFactor(value) {
   return text.startsWith(MINUS) ? "(" + text + ")" : text;
 }
 
+// The number in full, as Number reads it: -0 too, which String writes as 0.
+function exactText(value) {
+  return Object.is(value, -0) ? "-0" : String(value);
+}
+
 // Whether formatNumber shows the value to within a millionth of it.
 function isShownExactly(value) {
   const shown = Number(asciiNumber(value).replace("inf", "Infinity").replace("nan", "NaN"));

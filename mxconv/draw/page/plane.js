@@ -8,22 +8,34 @@ function make(name, parent, attributes = {}, text = "") {
   return node;
 }
 
-// A color for a value: gray from black to white if none is negative, else from blue to red, white
-// in the middle. `most` is the largest magnitude.
-function shade(value, most, signed) {
+// A color for a value: on a signed scale from blue to orange, white in the middle, else gray from
+// black to white.
+function shade(value, {most, signed}) {
   const part = most ? Math.min(1, Math.abs(value) / most) : 0;
-  if (!signed) return range(3).map(() => Math.round(255 * part));
+  if (!signed) return range(3).map(() => value < 0 ? 0 : Math.round(255 * part));
   const away = Math.round(255 * (1 - part));
   return value < 0 ? [away, Math.round(255 * (1 - part * .55)), 255]
     : [255, Math.round(255 * (1 - part * .65)), away];
 }
 
-// Planes that share a scale of colors: the magnitude that is darkest, which a few may exceed, and
-// whether there are negative numbers.
-function scaleOf(planes) {
-  const sizes = planes.flat().map(Math.abs).filter(Number.isFinite).sort((a, b) => a - b);
+// The scale of colors that planes share: the magnitude at its end, which a few may exceed, and
+// whether there are negative numbers. If the gray scale of other planes, `like`, shows nearly all of
+// these, it is that: outputs that look like the picture they come from are pictures too, although a
+// few of them are negative.
+function scaleOf(planes, like = null) {
+  const values = planes.flat().filter(Number.isFinite);
+  const sum = measure => values.reduce((all, value) => all + measure(value), 0);
+  const isLike = like && !like.signed
+    && sum(value => Math.max(-value, value - like.most, 0)) <= .1 * sum(Math.abs);
+  if (isLike) return like;
+  const sizes = values.map(Math.abs).sort((a, b) => a - b);
   return {most: sizes[Math.floor(.995 * (sizes.length - 1))] || 0,
     signed: planes.some(plane => plane.some(value => value < 0))};
+}
+
+function scaleInWords({most, signed}) {
+  return signed ? `blue (≤ ${formatNumber(-most)}), white (0), orange (≥ ${formatNumber(most)})`
+    : `black (≤ 0) to white (≥ ${formatNumber(most)})`;
 }
 
 const widthOf = (values, digits) =>
@@ -62,22 +74,19 @@ class Plane {
   show(name, values, scale, border, describe, hidden = () => false) {
     this.caption.textContent = name;
     this.body.setAttribute("aria-label", describe(null));
-    [this.describe, this.hidden] = [describe, hidden];
-    if (this.isPicture) return this.paint(values, scale);
+    Object.assign(this, {values, scale, describe, hidden});
     const padding = new Set(border);
-    this.values = values;
-    this.cells.forEach((cell, n) => {
-      cell.classList.toggle("padding", padding.has(n));
-      const [red, green, blue] = shade(values[n], scale.most, scale.signed);
-      cell.style.setProperty("--shade", `rgb(${red}, ${green}, ${blue})`);
-    });
+    this.cells.forEach((cell, n) => cell.classList.toggle("padding", padding.has(n)));
   }
 
-  // Write the numbers; `width` is how many characters the longest has, in this plane or in others.
+  // Write or paint the numbers; `width` is how many characters the longest has, in this plane or in
+  // others.
   write(digits, width = this.widthOf(digits)) {
-    if (this.isPicture) return;
+    if (this.isPicture) return this.paint();
     this.body.style.setProperty("--digits", width);
     this.cells.forEach((cell, n) => {
+      cell.style.setProperty("--shade",
+        this.hidden(n) ? "var(--secret)" : `rgb(${shade(this.values[n], this.scale)})`);
       cell.textContent = this.hidden(n) ? "?" : formatNumber(this.values[n], digits);
       cell.setAttribute("aria-label", this.describe(n) + (this.hidden(n) ? "hidden" : formatNumber(this.values[n])));
       cell.classList.toggle("secret", this.hidden(n));
@@ -88,11 +97,12 @@ class Plane {
     return this.isPicture ? 0 : widthOf(this.values, digits);
   }
 
-  paint(values, {most, signed}) {
+  // Hidden numbers stay transparent.
+  paint() {
     const context = this.canvas.getContext("2d");
     const image = context.createImageData(this.columns, this.rows);
-    values.forEach((value, n) => {
-      image.data.set([...shade(value, most, signed), 255], 4 * n);
+    this.values.forEach((value, n) => {
+      if (!this.hidden(n)) image.data.set([...shade(value, this.scale), 255], 4 * n);
     });
     context.putImageData(image, 0, 0);
   }

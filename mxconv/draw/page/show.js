@@ -43,7 +43,9 @@ function disclose(o, position) {
   const key = keyOf(o, ...convolution.outputIndex(position));
   if (disclosed.has(key)) return;
   disclosed.add(key);
-  if (state.hide) planes.Y[o].write(precision, widths[precision].Y);
+  if (!state.hide) return;
+  planes.Y[o].write(precision, widths[precision].Y);
+  partsOf = null;  // to be written anew
 }
 
 function lightSum(o, position, plane, tap) {
@@ -119,7 +121,7 @@ function follow(link) {
   stop();
   kept = null;
   const problem = fromLink(link);
-  if (problem) fromLink("");
+  if (problem) fromLink(state.hide ? "hide=1" : "");
   factorsBefore = null;  // other arrays can't be compared
   renew(problem);
 }

@@ -5,6 +5,7 @@ const [stage, note, dockBox] = ["stage", "note", "dock"].map(id => document.getE
 const planes = {X: [], K: [], part: [], Y: []};  // K: a list for each output channel
 let totals = [];  // beside each plane of K: what it adds to the selected output
 let scales = {};  // of the colors
+let partsOf = null;  // the output channel whose parts are shown
 const PRECISIONS = [3, 2];  // significant digits of the numbers: two where there is little room
 let precision = 3;
 const widths = {};  // how many characters the numbers of each array have, by their precision
@@ -12,6 +13,8 @@ let convolution = null;
 
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 const kernelName = (o, j) => `K[${o}, ${j}]`;
+// Behind the name of a photograph's input channel: its color.
+const colorOf = i => i in scene().colors ? ` (${scene().colors[i]})` : "";
 
 // Compute everything anew, and lay it out.
 function build() {
@@ -54,21 +57,20 @@ function build() {
 // Write the numbers into the planes.
 function fillIn() {
   const border = convolution.border;
-  scales = {
-    X: scaleOf(convolution.padded),
-    K: scaleOf(convolution.kernels.flat()),
-    part: scaleOf(convolution.parts.flat()),
-    Y: scaleOf(convolution.output),
-  };
-  planes.X.forEach((plane, i) => plane.show(`X[${i}]`, convolution.padded[i], scales.X, border,
-    n => n === null ? `Input channel ${i}, X[${i}]` : placeInInput(i, n) + ": "));
+  partsOf = null;
+  scales = {X: scaleOf(convolution.padded), K: scaleOf(convolution.kernels.flat())};
+  // One for the parts and what they add up to, so that the colors can be compared.
+  scales.Y = scaleOf([...convolution.parts.flat(), ...convolution.output], scales.X);
+  planes.X.forEach((plane, i) => plane.show(`X[${i}]${colorOf(i)}`, convolution.padded[i], scales.X,
+    border, n => n === null
+      ? `Input channel ${i}, X[${i}]${colorOf(i)}` : placeInInput(i, n) + ": "));
   planes.Y.forEach((plane, o) => plane.show(`Y[${o}]`, convolution.output[o], scales.Y, [],
     n => n === null ? `Output channel ${o}, Y[${o}]` : placeInOutput(o, n) + ": ",
     n => isHidden(o, ...convolution.outputIndex(n))));
   planes.K.forEach((row, o) => row.forEach((plane, j) => {
     const i = convolution.inputOf(o, j), values = convolution.kernels[o][j];
     plane.show(kernelName(o, j), values, scales.K, [], n => n === null
-      ? `Kernel ${kernelName(o, j)}: output channel ${o}, input channel ${i}`
+      ? `Kernel ${kernelName(o, j)}: output channel ${o}, input channel ${i}${colorOf(i)}`
       : placeInKernel(o, j, n) + ": ");
   }));
   // Columns are as wide in all planes of an array, and stay so whichever output is selected. Where
@@ -100,10 +102,12 @@ function writeNumbers(digits) {
 
 // Put the parts of output channel o, the sums over each input channel, beside its kernels.
 function showParts(o) {
+  if (o === partsOf) return;
+  partsOf = o;
   planes.part.forEach((plane, j) => {
     const i = convolution.inputOf(o, j), values = convolution.parts[o][j];
     planes.K[o][j].figure.after(plane.figure);
-    plane.show(`X[${i}] ∗ ${kernelName(o, j)}`, values, scales.part, [], n => n === null
+    plane.show(`X[${i}] ∗ ${kernelName(o, j)}`, values, scales.Y, [], n => n === null
       ? `Sums of the products of X[${i}] and ${kernelName(o, j)}` : "",
     n => isHidden(o, ...convolution.outputIndex(n)));
     plane.write(precision, widths[precision].part);
@@ -148,17 +152,20 @@ const band = (from, to) => range(to - from + 1).map(n => n + from);
 const BANDS = [band(READABLE, 50), band(12, 16), band(8, 11), band(5, 7), band(3, 4)];
 const PICTURES = [24, 40, 56, 72, 90, 110, 135, 165, 200, 250, 320, 400];  // pixels of the longer side
 const PICTURE_BANDS = [[20, 90], [9, 56], [5, 40], [3, 24]];  // a kernel's cell, the least picture
-const NOTES = {
-  colors: "Too small for numbers: colors stand for them, from blue (negative) to orange, or from "
-    + "black (0) to white. Pointing at one writes it below.",
-  rounded: "Rounded to two digits. The sum has three.",
-};
-const LAYOUTS = [["matrix", "parts"], ["matrix"], ["strips"]];
+const ROUNDED = "Rounded to two digits. The sum has three.";
 // The most of the window that the sum may fill, and whether what is above the arrays may scroll away.
 const LEAST_DOCK = 136;  // pixels: the player and two lines
 const ROOMS = [{sum: .36, scrolls: false}, {sum: .25, scrolls: false}, {sum: .25, scrolls: true}];
 
 function fit() {
+  layOut();
+  letScroll();
+}
+
+function layOut() {
+  // A single input channel leaves room beside its kernels: each has its output there.
+  const layouts = [["matrix", "parts"],
+    ...convolution.inChannels === 1 ? [["pairs"]] : [["matrix"], ["strips"]]];
   // Pairs of sizes, of a cell and of a picture's element, from small to large. Choices of images
   // are above them, so these stay in sight if possible.
   const isPicture = planes.X[0].isPicture;
@@ -172,12 +179,11 @@ function fit() {
       ROOMS.map(room => [room, digits, sizes])));
   const measured = measureWindow();
   for (const [room, digits, sizes] of tries) {
-    const words = isPicture || sizes[0][0] < READABLE ? NOTES.colors
-      : digits < 3 ? NOTES.rounded : "";
+    const words = colorsInWords(sizes[0][0]) || (digits < 3 ? ROUNDED : "");
     const box = [measured.width, makeRoom(measured, room, words)];
-    if (LAYOUTS.some(layout => fitInto(box, layout, digits, sizes))) return;
+    if (layouts.some(layout => fitInto(box, layout, digits, sizes))) return;
   }
-  arrange(LAYOUTS[2], ...bands[bands.length - 1][0]);  // scrolls in itself
+  arrange(layouts[layouts.length - 1], ...bands[bands.length - 1][0]);  // scrolls in itself
 }
 
 // Lay out in the largest of the sizes that fits; return whether any does.
@@ -202,7 +208,7 @@ function fitInto([width, height], layout, digits, sizes) {
 
 // Whether a layout might fit: a little too optimistic rather than too pessimistic.
 function isEstimatedToFit(layout, size, pixel, digits, wide, high) {
-  const c = convolution, isMatrix = layout[0] === "matrix", hasParts = layout[1] === "parts";
+  const c = convolution, hasParts = layout[1] === "parts";
   if (hasParts && !planes.X[0].isPicture && size < LARGE) return false;
   const [caption, font] = [15, fontFor(size)];
   const sizeOf = (plane, element, kind = plane.index.kind) => {
@@ -213,14 +219,20 @@ function isEstimatedToFit(layout, size, pixel, digits, wide, high) {
   };
   const [[xWidth, xHeight], [kWidth, kHeight], [yWidth, yHeight]] =
     [sizeOf(planes.X[0], pixel), sizeOf(planes.K[0][0], size), sizeOf(planes.Y[0], pixel)];
+  const bare = kHeight - (size < READABLE ? caption : 0);
   const place = kWidth + (hasParts ? sizeOf(planes.Y[0], pixel, "part")[0] + 6 : 0);
   const rowsOf = (count, width, available) => Math.ceil(count / Math.max(1, Math.floor(available / width)));
-  if (isMatrix) {
+  const row = Math.max(bare, yHeight);
+  if (layout[0] === "matrix") {
     return c.inChannels * (Math.max(xWidth, place) + 20) + yWidth <= wide
-      && xHeight + c.outChannels * Math.max(kHeight - (size < READABLE ? caption : 0), yHeight) + 40 <= high;
+      && xHeight + c.outChannels * row + 40 <= high;
+  }
+  if (layout[0] === "pairs") {
+    return Math.max(xWidth, kWidth + yWidth) <= wide
+      && xHeight + row * rowsOf(c.outChannels, kWidth + yWidth, wide) + 40 <= high;
   }
   const height = xHeight * rowsOf(c.inChannels, xWidth, wide) + 40;
-  const [allWidth, allHeight] = [c.inChannels * kWidth, c.outChannels * (kHeight - caption)];
+  const [allWidth, allHeight] = [c.inChannels * kWidth, c.outChannels * bare];
   const beside = wide - allWidth - 24;
   return allWidth <= wide && height + (beside > yWidth
     ? Math.max(allHeight, yHeight * rowsOf(c.outChannels, yWidth, beside))
@@ -234,6 +246,7 @@ function arrange(layout, size, pixel) {
   stage.style.setProperty("--size", size + "px");
   stage.style.setProperty("--font", fontFor(size) + "px");
   stage.style.setProperty("--pixel", pixel + "px");
+  if (layout[0] === "pairs") placePairs();
   if (convolution.settings.groups === 1) return;
   // Only some columns have the selected output's parts, so all get their width: nothing moves then.
   stage.style.setProperty("--place", "auto");
@@ -241,11 +254,41 @@ function arrange(layout, size, pixel) {
   stage.style.setProperty("--place", Math.max(...places.map(place => place.offsetWidth)) + 1 + "px");
 }
 
+// Put as many kernels, each with its output, beside each other as there is room for.
+function placePairs() {
+  const pairs = planes.Y.map(({figure}, o) => [planes.K[o][0].figure.parentElement, figure]);
+  const place = across => {
+    stage.style.setProperty("--pairs", across);
+    stage.style.setProperty("--rows", Math.ceil(pairs.length / across));
+    pairs.forEach((pair, o) => pair.forEach(node => {
+      node.style.setProperty("--row", Math.floor(o / across));
+      node.style.setProperty("--column", o % across);
+    }));
+  };
+  place(1);
+  const [{left}, {right}] = pairs[0].map(node => node.getBoundingClientRect());
+  const gap = parseFloat(getComputedStyle(stage).columnGap);
+  place(Math.max(1, Math.floor((stage.clientWidth + gap) / (right - left + gap))));
+}
+
+// What the colors mean, of the arrays that have them if a cell has this size; or nothing.
+function colorsInWords(size) {
+  const kinds = {};  // by what their colors mean
+  for (const kind of ["X", "K", "Y"]) {
+    const isColored = planes[kind].flat()[0].isPicture || size < READABLE;
+    if (!isColored || kind === "Y" && state.hide) continue;  // the scale is part of the answer
+    const words = scaleInWords(scales[kind]);
+    kinds[words] = [...kinds[words] || [], kind];
+  }
+  const each = Object.entries(kinds).map(([words, names]) => `${names.join(", ")}: ${words}`);
+  return each.length ? `Colors stand for numbers. ${each.join("; ")}. Point at one to read it.` : "";
+}
+
 // What else is in the window: the dock as high as the sum needs, the longest note, and what is above
 // the arrays. Their width is that without a scroll bar.
 function measureWindow() {
   dockBox.style.height = "auto";
-  [note.hidden, note.textContent] = [false, NOTES.colors];
+  [note.hidden, note.textContent] = [false, colorsInWords(0)];
   return {dock: Math.ceil(dockBox.getBoundingClientRect().height) + 1, note: note.offsetHeight,
     above: stage.getBoundingClientRect().top + scrollY,
     width: stage.clientWidth + innerWidth - document.documentElement.clientWidth};

@@ -49,16 +49,20 @@ function writeSum(o, position, plane, tap) {
       make("b", line, {}, isAdded(j, plane, tap) ? formatNumber(sums[j]) : "…");
     }
   });
-  letScroll(lines);
+  letScroll();
   const now = lines.querySelector("mark") || lines.querySelector(".now");
-  if (now) lines.scrollTop = now.offsetTop - lines.offsetTop - lines.clientHeight / 2;
+  if (now) lines.scrollTop = now.offsetTop - Math.max(0, lines.clientHeight - now.offsetHeight) / 2;
 }
 
-// Lines that don't all fit can have the focus, to be scrolled with the keyboard.
-function letScroll(lines) {
-  if (lines.scrollHeight <= lines.clientHeight) return;
+// Lines that don't all fit can have the focus, to be scrolled with the keyboard. At least two stay
+// in sight.
+function letScroll() {
+  const lines = dock.querySelector(".lines");
+  lines.style.minHeight = `min(2.75rem, ${lines.scrollHeight}px)`;
+  const scrolls = lines.scrollHeight > lines.clientHeight;
   for (const [name, value] of [["tabindex", 0], ["role", "group"], ["aria-label", "Products"]]) {
-    lines.setAttribute(name, value);
+    if (scrolls) lines.setAttribute(name, value);
+    else lines.removeAttribute(name);
   }
 }
 
@@ -98,7 +102,7 @@ function writeUses({kind, i, o, j}, position) {
     label.append(" = ");
     // It can't hold NaN and infinity.
     make("input", label, {id: "value", type: "number", step: "any",
-      value: Number.isFinite(value) ? value : "", placeholder: formatNumber(value)});
+      value: Number.isFinite(value) ? exactText(value) : "", placeholder: formatNumber(value)});
   } else {
     make("b", head, {}, place);
     head.append(` ${isShownExactly(value) ? "=" : "≈"} ${formatNumber(value)}`);
@@ -106,7 +110,7 @@ function writeUses({kind, i, o, j}, position) {
   const uses = ofInput ? usesOfInput(i, position) : usesOfKernel(o, j, position);
   const words = ofInput
     ? `is in ${plural(uses.length, "product")}: ${usesInWords(uses)}`
-    : `goes from input channel ${channel} to output channel ${o}. It is used once for every `
+    : `goes from input channel ${channel}${colorOf(channel)} to output channel ${o}. It is used once for every `
       + `output of Y[${o}]: ${plural(uses.length, "product")}`;
   head.append(` ${words}.`);
   if (editable && !pinned) head.append(" Click it to change it.");
@@ -118,7 +122,7 @@ function writeUses({kind, i, o, j}, position) {
       + `${formatFactor(use.x)}×${formatFactor(use.k)}`);
   });
   if (uses.length > MOST_LISTED) list.append(` and ${uses.length - MOST_LISTED} more`);
-  letScroll(lines);
+  letScroll();
   say(`${place} is ${formatNumber(value)}; it ${words}`);
 }
 
