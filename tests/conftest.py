@@ -12,6 +12,7 @@ import random
 import time
 
 import mxconv  # noqa: F401  (first: it prepares NumPy for MXNet)
+from inference import fast, trained  # noqa: F401  (the fixtures of test_for_inference*.py)
 from page_tab import browser, tab  # noqa: F401  (the fixtures of test_page_*.py)
 
 import mxnet as mx

@@ -1,7 +1,13 @@
-"""Networks for the tests of `for_inference`, and how outputs are compared."""
+"""Networks for the tests of `for_inference`, and how outputs are compared.
+
+`trained` and `fast` are fixtures, which conftest.py makes known to all files.
+"""
+
+from mxconv import for_inference
 
 import mxnet as mx
 import numpy as np
+import pytest
 from mxnet import nd
 from mxnet.gluon import HybridBlock, nn
 
@@ -35,6 +41,19 @@ def ready(net, *inputs, ctx=None):
             low, high = (-0.5, 0.5) if "mean" in name else (0.5, 2)
             parameter.set_data(nd.random.uniform(low, high, shape=parameter.shape))
     return net, inputs
+
+
+@pytest.fixture
+def trained():
+    """A network and its input."""
+    net, (x,) = ready(small(), random(*X))
+    return net, x
+
+
+@pytest.fixture
+def fast(trained):
+    """What `for_inference` makes of it."""
+    return for_inference(*trained, **QUICK)
 
 
 class Siamese(HybridBlock):

@@ -201,17 +201,6 @@ def bfloat16():
         pytest.skip("MXNet convolves bfloat16 only on CPUs with AVX-512, and this one lacks it")
 
 
-@pytest.fixture
-def trained():
-    net, (x,) = ready(small(), random(*X))
-    return net, x
-
-
-@pytest.fixture
-def fast(trained):
-    return for_inference(*trained, **QUICK)
-
-
 # What it computes
 
 
@@ -280,9 +269,29 @@ def test_a_network_of_numpy_arrays():
         expected = net(x)
         assert type(expected[0]) is mx.np.ndarray
         assert_close(fast(x), expected)
+        assert_close(fast.folded()(x), expected)
     finally:
         mx.npx.reset_np()
     assert_close(fast(x), expected)  # in the other mode too
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_part_of_a_network_of_numpy_arrays(folded):
+    mx.npx.set_np()
+    try:
+        x = random(*X).as_np_ndarray()
+        part = sequence(nn.Conv2D(5, 3), nn.BatchNorm())
+        part.initialize()
+        part(x)
+        fast = for_inference(part, x, **QUICK)
+        net = sequence(fast.folded() if folded else fast, nn.Dense(3))
+        net[1].initialize()
+        expected = net[1](part(x))
+        assert_close(net(x), expected)
+        net.hybridize()
+        assert_close(net(x), expected)
+    finally:
+        mx.npx.reset_np()
 
 
 def quantized(net, x):

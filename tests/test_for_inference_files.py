@@ -23,17 +23,6 @@ from mxnet.gluon import SymbolBlock, nn
 BRIEF = dict(seconds=0.001, progress=False)
 
 
-@pytest.fixture
-def trained():
-    net, (x,) = ready(small(), random(*X))
-    return net, x
-
-
-@pytest.fixture
-def fast(trained):
-    return for_inference(*trained, **QUICK)
-
-
 # export
 
 # In a process without mxconv: by Gluon, by Module, and by the C API.

@@ -13,18 +13,6 @@ import pytest
 from mxnet import autograd, gluon
 from mxnet.gluon import HybridBlock, nn
 
-
-@pytest.fixture
-def trained():
-    net, (x,) = ready(small(), random(*X))
-    return net, x
-
-
-@pytest.fixture
-def fast(trained):
-    return for_inference(*trained, **QUICK)
-
-
 # What it can't take
 
 
@@ -76,6 +64,28 @@ def test_networks_that_it_cant_take(trained):
         for_inference(net, x.copyto(mx.cpu(1)))
     with pytest.raises(ValueError, match="expected inputs on one context"):
         for_inference(net, x, x.copyto(mx.cpu(1)))
+
+
+class Returning(HybridBlock):
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    def hybrid_forward(self, F, x):
+        return self.what(x)
+
+
+@pytest.mark.parametrize(
+    "what, kinds",
+    [
+        (lambda x: {"boxes": x}, "dict"),
+        (lambda x: (x, [None, x * 2]), r"\(NDArray, \[NoneType, NDArray\]\)"),
+        (lambda x: [x.asnumpy()], r"\[ndarray\]"),
+    ],
+)
+def test_what_the_network_returns(what, kinds):
+    with pytest.raises(TypeError, match=f"received a Returning that returns {kinds}$"):
+        for_inference(Returning(what), random(2, 3))
 
 
 def test_inputs_that_the_network_rejects(trained):

@@ -164,6 +164,13 @@ def test_hard_swish():
     assert_close(run(graph, X.clip(-9, 9)), before, 2e-7)
 
 
+def test_no_hard_sigmoid_of_whole_numbers():
+    graph = graph_of(sym.clip(DATA + 3, 0, 6) / 6, "int32")
+    before = operators(graph)
+    assert spell_activations(graph) == 0
+    assert operators(graph) == before
+
+
 def test_a_shift_that_something_else_reads():
     shifted = DATA + 3
     graph = graph_of(sym.Group([sym.clip(shifted, 0, 6) / 6, shifted]))

@@ -13,7 +13,15 @@ from .scaling import LINEAR
 MOVEMENTS = {"Reshape", "transpose", "slice_axis", "slice", "slice_like", "SwapAxis", "expand_dims"}
 BACKEND = "MKLDNN"
 COMPUTED = {"float32", "bfloat16"}  # by oneDNN
-APART = {"shape": "(0, 0, 0, 0)"}  # attributes of a reshape to the same shape
+APART = {"shape": "(-2,)"}  # attributes of a reshape to the same shape
+# What the backend may fuse with an operator that it reads.
+FUSED_BEHIND = {
+    "Convolution": {*ACTIVATIONS, *SUMS, "BatchNorm"},
+    "BatchNorm": {*ACTIVATIONS, *SUMS},
+    "FullyConnected": {*ACTIVATIONS, "abs", "square", "sqrt", "exp"}
+    | {"_npi_absolute", "_npi_square", "_npi_sqrt", "_npi_exp"},
+    **dict.fromkeys(SUMS, {*ACTIVATIONS}),
+}
 
 
 def hoist_activations(graph: Graph) -> int:
@@ -54,12 +62,12 @@ def _only_moves(node: Node) -> bool:
     return node.operator in MOVEMENTS and node.attributes != APART
 
 
-def keep_apart(graph: Graph, convolutions: Iterable[Node]) -> int:
-    """Keep what reads these convolutions from being fused with them; return how many there are.
+def keep_apart(graph: Graph, operators: Iterable[Node]) -> int:
+    """Keep what reads these operators from being fused with them; return how many there are.
 
     A reshape to the same shape does that. It costs nothing, and MXNet doesn't remove it.
     """
-    found = list(convolutions)
+    found = list(operators)
     for node in found:
         apart = Node("Reshape", f"{node.name}_apart", (), APART)
         graph.replace(Entry(node), Entry(apart))
@@ -67,19 +75,32 @@ def keep_apart(graph: Graph, convolutions: Iterable[Node]) -> int:
     return len(found)
 
 
-def branching(graph: Graph) -> List[Node]:
-    """Return the convolutions that an activation or a sum reads, and something else too.
+def fused_wrongly(graph: Graph) -> List[Node]:
+    """Return the operators with which MXNet's backend fuses what reads them, but mustn't.
 
-    MXNet's backend fuses the activation all the same, and the other readers get its result, which
-    is wrong; `y + conv2(relu(y))` with `y = conv(x)` is an example, and `y + y` another.
+    - Another reader gets the result of what is fused: the network's caller, or an operator that
+      could be fused as well, as in `y + conv2(relu(y))` with `y = conv(x)`, or in `y + y`. Behind a
+      dense layer, any other.
+    - A BatchNorm along another axis reads a convolution. The backend takes its parameters for those
+      of the channels, and reads and writes beyond arrays.
     """
-    readers, fusing = graph.readers(), {*ACTIVATIONS, *SUMS, "BatchNorm"}
     return [
         node
-        for node in graph.operators("Convolution")
-        if len(readers[node]) > 1
-        and any(reader is not None and reader.operator in fusing for reader in readers[node])
+        for node, readers in graph.readers().items()
+        if any(_fuses_wrongly(node, reader, readers) for reader in readers)
     ]
+
+
+def _fuses_wrongly(node: Node, reader: Optional[Node], readers: List[Optional[Node]]) -> bool:
+    fused = FUSED_BEHIND.get(node.operator, ())
+    if reader is None or reader.operator not in fused:
+        return False
+    if reader.operator == "BatchNorm" and reader.attributes.get("axis", "1") != "1":
+        return True
+    return 1 < sum(
+        other is None or other.operator in fused or node.operator == "FullyConnected"
+        for other in readers
+    )
 
 
 def fuse(graph: Graph) -> sym.Symbol:

@@ -4,6 +4,7 @@ from threading import Lock
 from typing import Any, List, Mapping, NoReturn, Sequence, Set, Tuple
 
 from mxnet import Context, MXNetError, autograd, gluon, nd, sym
+from mxnet.util import is_np_array
 
 from .. import _checks, _gluon, _graphs, _paths, dtypes
 from .._checks import ARRAY_TYPES
@@ -43,7 +44,10 @@ class FoldedNetwork(gluon.SymbolBlock):
     def forward(self, x: Any, *args: Any) -> Any:
         """Compute the outputs for arrays or Symbols."""
         _flat([x, *args], self._nesting[0])
-        return super().forward(x, *args)
+        outputs, nesting = _gluon.flatten_outputs(super().forward(x, *args))
+        if is_np_array():  # MXNet's blocks of Symbols return no arrays of NumPy
+            outputs = [output.as_np_ndarray() for output in outputs]
+        return _gluon.regroup(outputs, nesting)
 
 
 class InferenceNetwork(FoldedNetwork):

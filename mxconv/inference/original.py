@@ -202,8 +202,24 @@ def _run_eagerly(net: HybridBlock, inputs: Sequence[Any]) -> Tuple[List[np.ndarr
     Neither its graphs nor the choices of its layers change.
     """
     with GRAPH_LOCK, force_native(net), eager(net):
-        outputs, nesting = _gluon.flatten_outputs(net(*inputs))
-        return [output.asnumpy() for output in outputs], nesting
+        returned = net(*inputs)
+        try:
+            outputs, nesting = _gluon.flatten_outputs(returned)
+            return [output.asnumpy() for output in outputs], nesting
+        except (AttributeError, ValueError):  # None, or Gluon's message, which holds the arrays
+            kinds = _kinds(returned)
+            raise TypeError(
+                "expected a network that can be hybridized: one that returns arrays, nested in "
+                f"lists and tuples or not; received a {type(net).__name__} that returns {kinds}"
+            ) from None
+
+
+def _kinds(returned: Any) -> str:
+    """Write what a network returns: (NDArray, [dict, NoneType])."""
+    if not isinstance(returned, (list, tuple)):
+        return type(returned).__name__
+    items = ", ".join(map(_kinds, returned))
+    return f"[{items}]" if isinstance(returned, list) else f"({items})"
 
 
 def _values(net: HybridBlock, context: Any) -> Dict[str, nd.NDArray]:

@@ -5,7 +5,7 @@ from typing import Dict, FrozenSet, List, Mapping
 
 from .cleanup import drop_no_ops, fold_constants
 from .convolutions import Task, tasks_of, use_algorithms
-from .fusion import branching, fuse, hoist_activations, keep_apart
+from .fusion import fuse, fused_wrongly, hoist_activations, keep_apart
 from .graph import Graph, Shape
 from .merging import merge_in_graph
 from .program import Program
@@ -61,8 +61,16 @@ def folded(graph: Graph, input_shapes: Mapping[str, Shape]) -> Dict[str, int]:
 def prepared(graph: Graph, plan: Plan, input_shapes: Mapping[str, Shape]) -> Graph:
     """Return what a plan makes of a graph, which is folded if the plan says so, up to fusion."""
     graph = graph.copy()
-    if not plan.folded:
-        return graph
+    if plan.folded:
+        _use(graph, plan, input_shapes)
+    if plan.fused:
+        drop_no_ops(graph)  # of two behind an input, MXNet's backend would make a new input
+        keep_apart(graph, fused_wrongly(graph))
+    return graph
+
+
+def _use(graph: Graph, plan: Plan, input_shapes: Mapping[str, Shape]) -> None:
+    """Do to a folded graph what a plan says about channels, algorithms and activations."""
     if plan.widened:
         widen_channels(graph, input_shapes)
     tasks = tasks_of(graph, input_shapes)
@@ -75,9 +83,6 @@ def prepared(graph: Graph, plan: Plan, input_shapes: Mapping[str, Shape]) -> Gra
     spell_biases(graph)
     fold_constants(graph)
     hoist_activations(graph)
-    if plan.fused:
-        keep_apart(graph, branching(graph))
-    return graph
 
 
 def program(graph: Graph, plan: Plan, inputs: List[str]) -> Program:

@@ -41,7 +41,7 @@ def spell_activations(graph: Graph) -> int:
             node.attributes = {"act_type": PLAIN[node.operator]}
             node.operator = "Activation"
             spelled += 1
-    return spelled + _spell_hard_sigmoids(graph) + spell_clips(graph, fusing=True)
+    return spelled + _spell_hard_sigmoids(graph, dtypes) + spell_clips(graph, fusing=True)
 
 
 def spell_clips(graph: Graph, fusing: bool) -> int:
@@ -104,11 +104,11 @@ def spell_biases(graph: Graph) -> int:
     return spelled
 
 
-def _spell_hard_sigmoids(graph: Graph) -> int:
+def _spell_hard_sigmoids(graph: Graph, dtypes: Dict[Entry, Any]) -> int:
     readers, spelled = graph.readers(), 0
     for node in graph.operators("_div_scalar", "_mul_scalar"):
         clip = node.inputs[0].node
-        if clip.operator != "clip" or len(readers[clip]) > 1:
+        if clip.operator != "clip" or len(readers[clip]) > 1 or not _is_float(clip, dtypes):
             continue
         low, high = _bounds(clip)
         factor = _scalar(node) if node.operator == "_mul_scalar" else 1 / (_scalar(node) or 1)
