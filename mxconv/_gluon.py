@@ -8,6 +8,7 @@ import ctypes
 import json
 import sys
 import threading
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -268,6 +269,23 @@ def set_signature(
     """Tell a block what its inputs are, and how these and its outputs are nested."""
     block._cached_graph = list(inputs), block._cached_graph[1]
     block._in_format, block._out_format = of_inputs, of_outputs
+
+
+@contextmanager
+def iterable_outputs(block: Block) -> Iterator[None]:
+    """Let Symbols pass through a `SymbolBlock` of `mx.np` that has a single output.
+
+    MXNet iterates over the block's Symbol, and NumPy's Symbol of one output refuses that.
+    """
+    if not isinstance(block, SymbolBlock):
+        yield
+        return
+    before = block._cached_graph
+    block._cached_graph = before[0], before[1].as_nd_ndarray()
+    try:
+        yield
+    finally:
+        block._cached_graph = before
 
 
 def traces() -> Iterator[Mapping[str, Any]]:

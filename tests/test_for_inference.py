@@ -250,6 +250,26 @@ def test_exported_files(trained, tmp_path):
     assert_close(for_inference(imported, x, **QUICK)(x), y)
 
 
+def test_exported_files_of_a_network_of_numpy_arrays(tmp_path):
+    """MXNet itself can't trace such a block within another network."""
+    mx.npx.set_np()
+    try:
+        x = random(*X).as_np_ndarray()
+        net = sequence(nn.Conv2D(5, 3), nn.BatchNorm(), nn.Dense(3))
+        net.initialize()
+        net.hybridize()
+        y = net(x)
+        net.export(str(tmp_path / "net"))
+        files = str(tmp_path / "net-symbol.json"), ["data"], str(tmp_path / "net-0000.params")
+        imported = SymbolBlock.imports(*files)
+        fast = for_inference(imported, x, **QUICK)
+        for outputs in (fast(x), fast.folded()(x), imported(x)):
+            assert type(outputs) is mx.np.ndarray
+            assert_close(outputs, y)
+    finally:
+        mx.npx.reset_np()
+
+
 def test_a_network_of_numpy_arrays():
     class Net(HybridBlock):
         def __init__(self):

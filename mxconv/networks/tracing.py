@@ -66,7 +66,7 @@ def trace_symbol(net: Block, call: Callable[..., Any], shapes: Sequence[Any]) ->
         data = sym.var(next(names))
         return data.as_np_ndarray() if is_np_array() else data
 
-    with force_native(net):
+    with force_native(net), _gluon.iterable_outputs(net):
         try:
             outputs = call(*symbols(list(shapes)))
             return sym.Group([output.as_nd_ndarray() for output in flatten(outputs)])
