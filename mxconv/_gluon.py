@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from mxnet import Context, MXNetError, init, nd, sym
 from mxnet.base import _LIB, check_call
-from mxnet.gluon import Block, HybridBlock, Parameter, SymbolBlock, nn
+from mxnet.gluon import Block, HybridBlock, Parameter, SymbolBlock, nn, rnn
 from mxnet.gluon.block import _BlockScope, _flatten, _regroup
 
 # The code of the method that traces a block, by which its calls are found on the stack.
@@ -229,6 +229,11 @@ class _AskFirst:
         if not self.questions:
             vars(self.block).pop("_call_cached_op", None)
         return type(self.block)._call_cached_op(self.block, *arguments)
+
+
+def makes_its_states(block: Block) -> bool:
+    """Return whether a block is a recurrent layer: its call makes states that aren't given."""
+    return isinstance(block, rnn.rnn_layer._RNNLayer)
 
 
 def graph_symbol(block: HybridBlock) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from mxnet import gluon, nd
 from mxnet.contrib import amp
-from mxnet.gluon import HybridBlock, SymbolBlock, nn
+from mxnet.gluon import HybridBlock, SymbolBlock, nn, rnn
 from mxnet.gluon.model_zoo import vision
 
 # Networks
@@ -248,6 +248,20 @@ def test_exported_files(trained, tmp_path):
     files = str(tmp_path / "net-symbol.json"), ["data"], str(tmp_path / "net-0000.params")
     imported = SymbolBlock.imports(*files)
     assert_close(for_inference(imported, x, **QUICK)(x), y)
+
+
+@pytest.mark.parametrize("layer", [rnn.LSTM, rnn.GRU, rnn.RNN])
+@pytest.mark.parametrize("given", [False, True])
+def test_a_recurrent_layer_by_itself(layer, given):
+    net = layer(5)
+    net.initialize()
+    x = random(4, 2, 3)
+    inputs = (x, [random(1, 2, 5) for _ in net.state_info()]) if given else (x,)
+    y = net(*inputs)
+    fast = for_inference(net, *inputs, **QUICK)
+    assert_close(fast(*inputs), y)
+    if not given:
+        assert_close(fast(x[:, :1]), net(x[:, :1]))
 
 
 def test_exported_files_of_a_network_of_numpy_arrays(tmp_path):

@@ -9,7 +9,7 @@ from mxnet.gluon import HybridBlock
 
 from .. import _checks, _gluon, dtypes
 from .._paths import writable, write
-from ..networks.tracing import named_shapes, trace_symbol
+from ..networks.tracing import forward_of, named_shapes, trace_symbol
 from .onnx_check import compare
 from .onnx_model import BATCHES, OPSET, Case, Value, translate
 
@@ -72,8 +72,7 @@ def export_onnx(
     inputs = _inputs(named_shapes(shapes), dtype)
     check = _checks.boolean("check", check)
     _checks.instance("net", net, HybridBlock, "an mxnet.gluon.HybridBlock")
-    # `forward` skips the hooks of the network itself, as Gluon does when it traces.
-    graph = trace_symbol(net, net.forward, shapes)
+    graph = trace_symbol(net, forward_of(net), shapes)
     graph = mx.sym.load_json(graph.tojson())  # drops AMP's casts, which MXNet doesn't translate
     values = _values(net, graph, inputs)
     cases = _cases(graph, values, inputs, f"input_shape={input_shape} and dtype={dtype!r}")

@@ -8,7 +8,7 @@ from mxnet.gluon import HybridBlock
 from mxnet.gluon.parameter import DeferredInitializationError
 
 from .. import _checks, _gluon
-from ..networks.tracing import eager, force_native, named_shapes, trace_symbol
+from ..networks.tracing import eager, force_native, forward_of, named_shapes, trace_symbol
 from ..selection.apply import GRAPH_LOCK
 from .comparing import Run, difference, perturbed, rounding_tolerance, unit_roundoff
 from .graph import Graph, Shape
@@ -67,7 +67,7 @@ class Original:
         self.nesting = of_inputs, outputs[1]
         with GRAPH_LOCK:
             dtypes = {name: x.dtype for name, x in zip(self.names, self.inputs)}
-            self.graph = Graph(trace_symbol(net, net.forward, shapes), values, dtypes)
+            self.graph = Graph(trace_symbol(net, forward_of(net), shapes), values, dtypes)
         self.tolerance = rounding_tolerance(self.graph) if tolerance is None else tolerance
         self.amplification: Optional[float] = None
         self._may_adapt = tolerance is None

@@ -79,6 +79,14 @@ def trace_symbol(net: Block, call: Callable[..., Any], shapes: Sequence[Any]) ->
             ) from error
 
 
+def forward_of(net: HybridBlock) -> Callable[..., Any]:
+    """Return what to trace of a network: its `forward`, without its own hooks, as Gluon does.
+
+    The layers of `gluon.rnn` are called, because that gives them their first states.
+    """
+    return net if _gluon.makes_its_states(net) else net.forward
+
+
 def named_shapes(shapes: Sequence[Any]) -> Dict[str, Tuple[int, ...]]:
     """Return the shapes of a network's inputs by the names that Gluon gives these.
 
