@@ -369,6 +369,9 @@ class MultiChannelConv2D(AdjustableConv2D):
 
     def __repr__(self) -> str:
         text = super().__repr__()[:-1]
+        if self._geometry.layout == "NHWC":  # Gluon shows axis 1 of the weight, the kernel's height
+            _, height, _, c_i = self.weight.shape
+            text = text.replace(f"({height} -> ", f"({c_i or None} -> ", 1)
         if self._geometry.padding_mode != "zeros":
             text += f", padding_mode={self._geometry.padding_mode}"
         if self._geometry.layout != "NCHW":

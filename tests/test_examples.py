@@ -252,7 +252,7 @@ def test_for_inference_compares_a_network_before_after_and_alone(tmp_path, monke
     result = for_inference.compare("Small", net, x, 0.001)
     assert result.problem is None and result.before.shape == result.after.shape == (1, 4, 6, 6)
     assert result.report in capsys.readouterr().out
-    assert result.report.startswith("Small\n") and "1 scales and shifts folded" in result.report
+    assert result.report.startswith("Small\n") and "scales and shifts folded: 1" in result.report
     assert {path.name for path in tmp_path.iterdir()} == {
         f"small-{end}" for end in ("symbol.json", "0000.params", "x.npy", "y.npy")
     }

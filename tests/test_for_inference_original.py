@@ -331,7 +331,8 @@ def test_the_amplification_is_the_same_each_time_and_draws_no_random_numbers():
 @EVERY_WAY
 def test_the_report(way):
     net, (x,) = ready(small(), random(*X))
-    report = for_inference(net, x, **WAYS[way]).report
+    fast = for_inference(net, x, **WAYS[way])
+    report = fast.report
     lines = str(report).splitlines()
     assert max(map(len, lines)) <= 100
     assert all(line == line.rstrip() for line in lines)
@@ -339,9 +340,11 @@ def test_the_report(way):
     start = table[0].index("what it did")
     assert len(table) >= len(report.steps) + 1
     assert all(set(row[start - 2 : start]) == {" "} and row[start] != " " for row in table)
-    assert any("1 scales and shifts folded" in row for row in table)
+    assert any("scales and shifts folded: 1" in row for row in table)
     measured = way == "measured"
-    assert ("gain" in table[0]) == measured == any("in all: " in line for line in lines)
+    assert ("gain" in table[0]) == measured == any(line.startswith("in all") for line in lines)
+    assert repr(fast) == f"InferenceNetwork(inputs=data; outputs=1; {report.summary})"
+    assert (report.summary in " ".join(str(report).split())) == measured
     assert (report.gain is None) == (report.gain_over_fused is None) == (not measured)
     assert lines[-1] == f"on {report.machine}" and "MXNet 1.9.1" in report.machine
     assert set(report.errors) == {"the output for a batch of 2", "the output for a batch of 1"}

@@ -78,7 +78,8 @@ def test_nhwc_has_the_weight_of_nn_conv2d_and_waits_for_its_channels():
     layer.initialize()
     assert layer(nd.ones((1, 5, 5, 4))).shape == (1, 3, 3, 6)
     assert layer.weight.shape == (6, 3, 3, 2)
-    assert "layout=NHWC" in repr(layer)
+    assert "layout=NHWC" in repr(layer) and "Conv2D(2 -> 6, " in repr(layer)
+    assert "Conv2D(None -> 6, " in repr(MultiChannelConv2D(6, 3, layout="NHWC"))
 
 
 def bfloat16(array):

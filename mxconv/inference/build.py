@@ -174,8 +174,8 @@ def _network(original: Original, shop: Workshop, plan: Plan, found: Found) -> In
     symbol = fuse(graph) if plan.fused else graph.symbol()
     tasks = dict.fromkeys(shop.tasks(plan)[1].values())
     lines = [
-        f"{describe(task)}: {plan.algorithms.get(task, 'MXNet')}"
-        + (", its activation not fused" if task in plan.apart else "")
+        f"{describe(task)}: {plan.algorithms.get(task, 'native')}"
+        + (", without fusing its activation" if task in plan.apart else "")
         for task in tasks
         if task in plan.algorithms or task in plan.apart
     ]

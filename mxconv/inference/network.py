@@ -92,6 +92,11 @@ class InferenceNetwork(FoldedNetwork):
         self._run, self._lock = Program(symbol, graph.values, names), Lock()
         self._seen: Set[Any] = set()  # what has been checked
 
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, *_ in self._inputs)
+        outputs = len(self._symbol.list_outputs())
+        return f"{type(self).__name__}(inputs={names}; outputs={outputs}; {self.report.summary})"
+
     # Calling
 
     def forward(self, x: Any, *args: Any) -> Any:

@@ -38,7 +38,8 @@ class Report:
     Attributes
     ----------
     steps : tuple of Step
-        In order. The first is the network as it was, hybridized with both static flags.
+        In order. The first is the network of MXNet's operators, hybridized with both static
+        flags: what it was if its layers are `nn.Conv2D`.
     convolutions : tuple of str
         The convolutions that aren't MXNet's operator any more, or with which nothing is fused.
     errors : dict of float
@@ -50,8 +51,8 @@ class Report:
         How many times the network amplifies rounding errors. It is measured if a step is off by
         more than the tolerance, which it may raise; None if none was, or a tolerance was given.
     gain, gain_over_fused : None or float
-        How many times faster the network is than before, and than with MXNet's own fusion
-        (`optimize_for`); None if nothing was measured.
+        How many times faster the network is than with MXNet's operators, and than with its own
+        fusion (`optimize_for`), timed once more; None if nothing was measured.
     machine : str
         The processor, its threads and the version of MXNet.
     """
@@ -65,16 +66,23 @@ class Report:
     gain_over_fused: Optional[float]
     machine: str
 
+    @property
+    def summary(self) -> str:
+        """What it brought in all, in a few words."""
+        if self.gain is None:
+            return "made by the rules or from a file"
+        over = self.gain_over_fused
+        fused = f", and {over:.2f} times as fast as with its fusion only" if over else ""
+        return f"{self.gain:.2f} times as fast as with MXNet's operators{fused}"
+
     def __str__(self) -> str:
         """Return the tables."""
         lines = _table(self.steps)
         if self.gain is not None:
             lines += ["", "gain: how many times as fast as with the kept rows above it"]
-            over = self.gain_over_fused
-            fused = f", {over:.2f} times as fast as with MXNet's own fusion" if over else ""
-            lines += [f"in all: {self.gain:.2f} times as fast as it was{fused}"]
+            lines += [f"in all, timed once more: {self.summary}"]
         if self.convolutions:
-            lines += ["", "convolutions that are computed in another way:"]
+            lines += ["", "convolutions that are faster in another way:"]
             lines += [f"  {text}" for text in self.convolutions]
         amplified = ""
         if self.amplification is not None:

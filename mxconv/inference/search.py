@@ -19,6 +19,7 @@ MIN_GAIN = 1.01  # that a pass must bring, lest noise decide
 MAX_SINGLE = 16  # kinds of convolutions whose algorithm is tried in the whole network by itself
 STOCK = Plan(folded=False)
 STOCK_FUSED = Plan(folded=False, fused=True)
+OPERATORS, FUSION = "MXNet's operators", "MXNet's fusion only"  # the rows of these two
 FUNCTION = "for_inference"
 
 
@@ -112,7 +113,7 @@ class _Search:
         self.attempt("folding", Plan(), _counted(shop.counts), least=0.0)
         if widened and self.plan.folded:
             self.attempt(
-                "wider channels", replace(self.plan, widened=True), f"{widened} operators widened"
+                "wider channels", replace(self.plan, widened=True), f"operators widened: {widened}"
             )
         self.attempt_fusion()
         self.attempt_algorithms()
@@ -162,7 +163,7 @@ class _Search:
     def judged(self) -> Found:
         """Compare the best plan with what MXNet itself offers, and return the fastest."""
         gains: Dict[str, float] = {}
-        for name, plan in (("MXNet's fusion only", STOCK_FUSED), ("as it was", STOCK)):
+        for name, plan in ((FUSION, STOCK_FUSED), (OPERATORS, STOCK)):
             self.say(name)
             other = self.shop.run(plan)
             try:
@@ -177,8 +178,7 @@ class _Search:
                 gains = {slower: before / gain for slower, before in gains.items()}
                 gain = 1.0
             gains[name] = gain
-        over_fused, gain = gains.get("MXNet's fusion only"), gains["as it was"]
-        return Found(self.plan, self.steps, gain, over_fused)
+        return Found(self.plan, self.steps, gains[OPERATORS], gains.get(FUSION))
 
     def attempt(
         self, name: str, plan: Plan, what: str, least: float = MIN_GAIN, quiet: bool = False
@@ -195,8 +195,8 @@ class _Search:
         is_faster = result.gain >= least
         if not self.call_seconds:
             self.call_seconds = result.before
-            as_it_was = "hybridized with static_alloc, static_shape"
-            self.steps.insert(0, Step("as it was", as_it_was, result.before))
+            static = "hybridized with static_alloc, static_shape"
+            self.steps.insert(0, Step(OPERATORS, static, result.before))
         after = self.call_seconds / result.gain
         if is_faster or not quiet:
             self.steps.append(Step(name, what, after, result.gain, is_faster))
@@ -217,7 +217,7 @@ def _folding(shop: Workshop) -> Step:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    done = [f"{count} {what}" for what, count in counts.items() if count]
+    done = [f"{what}: {count}" for what, count in counts.items() if count]
     return ", ".join(done) or "nothing to do"
 
 
@@ -229,7 +229,7 @@ def _what(plan: Plan) -> str:
         parts.append("wider channels")
     if plan.fused:
         parts.append(_fused(plan.apart))
-    return ", ".join(parts) or "MXNet's operators"
+    return ", ".join(parts) or OPERATORS
 
 
 def _fused(apart: Collection[Task]) -> str:
