@@ -77,6 +77,14 @@ def test_a_link_stays_one(directory):
     assert link.is_symlink() and file.read_bytes() == b"new"
 
 
+def test_nothing_stays_beside_two_links_to_the_same_file(directory):
+    links = directory / "a", directory / "b"
+    for link in links:
+        link.symlink_to(directory / "file")
+    write_together(dict.fromkeys(links, b"new"))
+    assert sorted(names(directory)) == ["a", "b", "file"]
+
+
 @pytest.mark.parametrize(
     "name, message",
     [
@@ -85,12 +93,19 @@ def test_a_link_stays_one(directory):
         ("to_nowhere.svg", "there is no directory '.*none' to write to, received path="),
         ("directory.svg", "expected the path of a file, not of a directory, received path="),
         ("to_directory.svg", "expected the path of a file, not of a directory, received path="),
+        ("to_device.svg", "expected the path of a file, not of a device or pipe, received path="),
+        ("pipe.svg", "expected the path of a file, not of a device or pipe, received path="),
+        ("to_itself.svg", "[Ll]oop from '.*to_itself.svg', received path="),
+        ("null\0.svg", "embedded null byte, received path="),
     ],
 )
 def test_what_is_refused(name, message, directory):
     (directory / "directory.svg").mkdir()
     (directory / "to_nowhere.svg").symlink_to(directory / "none" / "file")
     (directory / "to_directory.svg").symlink_to(directory / "directory.svg")
+    (directory / "to_device.svg").symlink_to(os.devnull)
+    (directory / "to_itself.svg").symlink_to(directory / "to_itself.svg")
+    os.mkfifo(directory / "pipe.svg")
     with pytest.raises(ValueError, match=message):
         writable(directory / name, (".json", ".svg"))
 

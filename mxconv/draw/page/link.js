@@ -44,7 +44,8 @@ function readLink(query) {
   const demand = (condition, message) => {
     if (!condition) throw new RangeError(message);
   };
-  const wrong = name => `The link's ${name}=${query.get(name)} can't be shown.`;
+  const brief = text => String(text).replace(/^(.{60}).+/s, "$1…");
+  const wrong = name => `The link's ${name}=${brief(query.get(name))} can't be shown.`;
   const numbers = (name, usual) => {
     if (!query.has(name)) return usual;
     // An empty text would be 0.
@@ -58,7 +59,7 @@ function readLink(query) {
   state.hide = hide === 1;
   choose(0);
   for (const name of query.keys()) {
-    demand(PARTS.includes(name), `The link has a part that means nothing here: ${name}.`);
+    demand(PARTS.includes(name), `The link has a part that means nothing here: ${brief(name)}.`);
   }
   const [number] = numbers("scene", [0]), [kernel] = numbers("kernel", [0]);
   demand(DATA.scenes[number] && DATA.scenes[number].kernels[kernel],
@@ -70,7 +71,7 @@ function readLink(query) {
   const {strides, dilation, padding, groups, mode} = state.settings;
   const pair = values => values.length === 1 ? [values[0], values[0]] : values;
   const pads = pair(numbers("padding", padding.flat()));
-  const modeOf = query.get("mode") || mode;
+  const modeOf = query.has("mode") ? query.get("mode") : mode;
   demand(MODES.includes(modeOf), wrong("mode"));
   const problem = change({
     inputShape: numbers("X.shape", state.X.shape),

@@ -11,25 +11,25 @@ function make(name, parent, attributes = {}, text = "") {
 // A color for a value: on a signed scale from blue to orange, white in the middle, else gray from
 // black to white.
 function shade(value, {most, signed}) {
-  const part = most ? Math.min(1, Math.abs(value) / most) : 0;
+  const part = value === 0 ? 0 : Math.min(1, Math.abs(value) / most);
   if (!signed) return range(3).map(() => value < 0 ? 0 : Math.round(255 * part));
   const away = Math.round(255 * (1 - part));
   return value < 0 ? [away, Math.round(255 * (1 - part * .55)), 255]
     : [255, Math.round(255 * (1 - part * .65)), away];
 }
 
-// The scale of colors that planes share: the magnitude at its end, which a few may exceed, and
-// whether there are negative numbers. If the gray scale of other planes, `like`, shows nearly all of
-// these, it is that: outputs that look like the picture they come from are pictures too, although a
-// few of them are negative.
+// The scale of colors that planes share: the magnitude at its end, which one number in 200 may
+// exceed unless all others are zeros, and whether there are negative numbers. If the gray scale of
+// other planes, `like`, shows nearly all of these, it is that: outputs that look like the picture
+// they come from are pictures too, although a few of them are negative.
 function scaleOf(planes, like = null) {
   const values = planes.flat().filter(Number.isFinite);
   const sum = measure => values.reduce((all, value) => all + measure(value), 0);
   const isLike = like && !like.signed
     && sum(value => Math.max(-value, value - like.most, 0)) <= .1 * sum(Math.abs);
   if (isLike) return like;
-  const sizes = values.map(Math.abs).sort((a, b) => a - b);
-  return {most: sizes[Math.floor(.995 * (sizes.length - 1))] || 0,
+  const sizes = values.map(Math.abs).sort((a, b) => a - b), last = sizes.length - 1;
+  return {most: sizes[Math.ceil(.995 * last)] || sizes[last] || 0,
     signed: planes.some(plane => plane.some(value => value < 0))};
 }
 
@@ -97,12 +97,13 @@ class Plane {
     return this.isPicture ? 0 : widthOf(this.values, digits);
   }
 
-  // Hidden numbers stay transparent.
+  // Hidden numbers stay transparent, as does NaN, which is no color.
   paint() {
     const context = this.canvas.getContext("2d");
     const image = context.createImageData(this.columns, this.rows);
     this.values.forEach((value, n) => {
-      if (!this.hidden(n)) image.data.set([...shade(value, this.scale), 255], 4 * n);
+      const hasColor = !this.hidden(n) && !Number.isNaN(value);
+      if (hasColor) image.data.set([...shade(value, this.scale), 255], 4 * n);
     });
     context.putImageData(image, 0, 0);
   }
