@@ -59,7 +59,8 @@ def mp4(film: Film, seconds: float) -> bytes:
         size = f"{film.width}x{film.height}"
         command = [ffmpeg, "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
         command += ["-video_size", size, "-framerate", str(rate), "-i", "-"]
-        command += ["-vf", f"pad=h=ih+{CONTROLS}:color=white", "-r", str(pictures * rate)]
+        # Without its filter `fps`, an older ffmpeg shows the last frame for one picture only.
+        command += ["-vf", f"pad=h=ih+{CONTROLS}:color=white,fps={pictures * rate}"]
         command += ["-pix_fmt", "yuv420p", "-movflags", "+faststart"]
         with log.open("wb") as errors, subprocess.Popen(
             [*command, str(video)], stdin=subprocess.PIPE, stdout=errors, stderr=errors
