@@ -60,45 +60,46 @@ def cancel_transposes(graph: Graph) -> int:
 
 def _move(graph: Graph) -> None:
     nodes = graph.nodes()
+    instead: Dict[Entry, Entry] = {}  # what is read instead of an entry
     read = [entry for node in nodes for entry in node.inputs] + graph.heads
     with_one_output = set(nodes) - {entry.node for entry in read if entry.output}
     for node in nodes:
+        node.inputs = [instead.get(entry, entry) for entry in node.inputs]
         if node.operator in TRANSPOSES:
-            _join(graph, node)
+            instead[Entry(node)] = _joined(graph, node)
         elif node in with_one_output:
-            _move_behind(graph, node)
+            instead[Entry(node)] = _moved_behind(graph, node)
+    graph.heads = [instead.get(entry, entry) for entry in graph.heads]
 
 
-def _join(graph: Graph, node: Node) -> None:
-    """Make one transpose of two in a row, or none if they cancel each other."""
+def _joined(graph: Graph, node: Node) -> Entry:
+    """Make one transpose of two in a row, or none if they cancel each other; return the result."""
     inner, outer = _axes(node.inputs[0].node), _axes(node)
     if inner is None or outer is None:
-        return
+        return Entry(node)
     (source,) = node.inputs[0].node.inputs
     axes = tuple(inner[axis] for axis in outer)
     returned = Entry(node) in graph.heads and source.node.operator == VARIABLE
     if axes == tuple(range(len(axes))) and not returned:  # a network returns arrays of its own
-        graph.replace(Entry(node), source)
-    else:
-        node.inputs, node.attributes = [source], {"axes": str(axes)}
+        return source
+    node.inputs, node.attributes = [source], {"axes": str(axes)}
+    return Entry(node)
 
 
-def _move_behind(graph: Graph, node: Node) -> None:
-    """Let a node read what was transposed before, and transpose what it returns instead."""
+def _moved_behind(graph: Graph, node: Node) -> Entry:
+    """Let a node read what was transposed before, and transpose what it returns; return that."""
     axes = next((axes for axes in (_axes(e.node) for e in node.inputs) if axes is not None), None)
     if axes is None:
-        return
+        return Entry(node)
     attributes = _permuted(node, axes)
     data = node.inputs[:1] if node.operator == "BatchNorm" else node.inputs
-    before = (_before(graph, node, entry, axes) for entry in data)
-    sources = [entry for entry in before if entry is not None]
+    found = (_untransposed(graph, node, entry, axes) for entry in data)
+    sources = [entry for entry in found if entry is not None]
     if attributes is None or len(sources) < len(data):
-        return
+        return Entry(node)
     node.inputs[: len(sources)] = sources
     node.attributes = attributes
-    transposed = Node("transpose", f"{node.name}_transposed", (), {"axes": axes})
-    graph.replace(Entry(node), Entry(transposed))
-    transposed.inputs = [Entry(node)]
+    return Entry(Node("transpose", f"{node.name}_transposed", [Entry(node)], {"axes": axes}))
 
 
 def _axes(node: Node) -> Optional[Axes]:
@@ -127,7 +128,7 @@ def _permuted(node: Node, axes: Axes) -> Optional[Dict[str, Any]]:
     return None
 
 
-def _before(graph: Graph, node: Node, entry: Entry, axes: Axes) -> Optional[Entry]:
+def _untransposed(graph: Graph, node: Node, entry: Entry, axes: Axes) -> Optional[Entry]:
     """Return what an input of a node was before it was transposed, or None."""
     if _axes(entry.node) == axes:
         return entry.node.inputs[0]
