@@ -179,24 +179,19 @@ def _network(original: Original, shop: Workshop, plan: Plan, found: Found) -> In
         for task in tasks
         if task in plan.algorithms or task in plan.apart
     ]
-    report = Report(
+    inputs = list(zip(original.names, original.inputs))
+    folded = _folded(original, shop, plan)
+    network = InferenceNetwork(folded, graph, symbol, inputs, original.nesting)
+    errors = original.check(network.outputs)  # which may raise the tolerance
+    network.report = Report(
         tuple(found.steps),
         tuple(lines),
-        {},
+        errors,
         original.tolerance,
         original.amplification,
         found.gain,
         found.gain_over_fused,
         machine(),
-    )
-    inputs = list(zip(original.names, original.inputs))
-    folded = _folded(original, shop, plan)
-    network = InferenceNetwork(folded, graph, symbol, inputs, original.nesting, report)
-    network.report = replace(
-        report,
-        errors=original.check(network.outputs),  # which may raise the tolerance
-        tolerance=original.tolerance,
-        amplification=original.amplification,
     )
     return network
 

@@ -44,10 +44,11 @@ class FoldedNetwork(gluon.SymbolBlock):
     def forward(self, x: Any, *args: Any) -> Any:
         """Compute the outputs for arrays or Symbols."""
         _flat([x, *args], self._nesting[0])
-        outputs, nesting = _gluon.flatten_outputs(super().forward(x, *args))
-        if is_np_array():  # MXNet's blocks of Symbols return no arrays of NumPy
-            outputs = [output.as_np_ndarray() for output in outputs]
-        return _gluon.regroup(outputs, nesting)
+        returned = super().forward(x, *args)
+        if not is_np_array():
+            return returned
+        outputs, nesting = _gluon.flatten_outputs(returned)  # of `mx.nd` even then
+        return _gluon.regroup([output.as_np_ndarray() for output in outputs], nesting)
 
 
 class InferenceNetwork(FoldedNetwork):
@@ -73,6 +74,8 @@ class InferenceNetwork(FoldedNetwork):
     - The first call with another input shape is slow: the graph is prepared anew.
     """
 
+    report: Report  # set by who has built and checked it
+
     def __init__(
         self,
         folded: Graph,
@@ -80,12 +83,10 @@ class InferenceNetwork(FoldedNetwork):
         symbol: sym.Symbol,
         inputs: Sequence[Tuple[str, nd.NDArray]],
         nesting: Tuple[Any, Any],
-        report: Report,
     ) -> None:
         names = [name for name, _ in inputs]
         variables = [sym.var(name, dtype=x.dtype) for name, x in inputs]
         super().__init__(folded.symbol(), variables, _fixed(folded.parameters()), nesting)
-        self.report = report
         self._inputs = [(name, x.ndim, dtypes.name_of(x.dtype)) for name, x in inputs]
         self._context = inputs[0][1].context
         self._symbol, self._values = symbol, graph.parameters()
